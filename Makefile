@@ -1,0 +1,36 @@
+# `make` lists the targets. PYTHON, VENV and DIFIQA_SHARED may be overridden.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@# torch first and pinned: a plain `pip install torch` may pull gigabytes of CUDA packages
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP)  ## create the virtual environment and install the package
+
+demo: $(STAMP)  ## score a real photograph and its degraded versions with the shipped weights, offline
+	HF_HUB_OFFLINE=1 $(BIN)/difiqa demo
+
+test: $(STAMP)  ## lint and run the tests (minutes)
+	$(BIN)/ruff check src training tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m 'not slow'
+
+test-slow: $(STAMP)  ## run the long tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## ruff, with fixes
+	$(BIN)/ruff check --fix src training tests
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

@@ -1,0 +1,35 @@
+"""Face image quality for the Hugging Face ecosystem: how well can a recogniser use this image?"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it; imported on first use, so that `import difiqa_hf` costs milliseconds
+_PUBLIC = {
+    "DifFIQAPipeline": "pipeline_difiqa",
+    "DifFIQAPipelineOutput": "pipeline_difiqa",
+    "DifFIQARegressor": "models.modeling_difiqa_regressor",
+    "DifFIQARegressorConfig": "models.modeling_difiqa_regressor",
+    "EdgeNeXtConfig": "models.modeling_edgenext",
+    "EdgeNeXtRecognizer": "models.modeling_edgenext",
+    "FaceImageProcessor": "image_processing",
+    "IResNetConfig": "models.modeling_iresnet",
+    "IResNetRecognizer": "models.modeling_iresnet",
+    "MobileFaceNetConfig": "models.modeling_mobilefacenet",
+    "MobileFaceNetRecognizer": "models.modeling_mobilefacenet",
+    "PatchUNet2DModel": "models.unet_patch",
+    "create_method": "methods",
+    "list_methods": "methods",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'difiqa_hf' has no attribute {name!r}; public names: {', '.join(sorted(_PUBLIC))}")
+    return getattr(importlib.import_module(f"difiqa_hf.{_PUBLIC[name]}"), name)
+
+
+def __dir__():
+    return __all__

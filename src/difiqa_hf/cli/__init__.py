@@ -1,0 +1,49 @@
+"""`difiqa`: parse, call, print. Every subcommand imports what it needs only when it runs."""
+
+import argparse
+import importlib
+import sys
+
+from difiqa_hf import __version__
+
+# subcommand -> module under difiqa_hf.cli that defines `add_arguments(parser)` and `run(args) -> int`
+COMMANDS = {
+    "score": "score face images: a folder in, one CSV row per file out",
+    "evaluate": "error-versus-discard figures of quality methods on a benchmark",
+    "methods": "list the quality methods",
+    "demo": "score a real photograph and its degraded versions with the shipped weights",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The top-level parser; the subcommands' own arguments are added by `main`, one module only."""
+    parser = argparse.ArgumentParser(prog="difiqa", description="Face image quality: how well can a recogniser use this image?")
+    parser.add_argument("--version", action="version", version=f"difiqa_hf {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparsers.add_parser(name, help=summary, description=summary, add_help=False)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    argv = sys.argv[1:] if argv is None else argv
+    command = build_parser().parse_args(argv[:1]).command
+    module = importlib.import_module(f"difiqa_hf.cli.{command}")
+    parser = argparse.ArgumentParser(
+        prog=f"difiqa {command}",
+        description=module.__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(argv[1:])
+    try:
+        return module.run(args)
+    except BrokenPipeError:
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (FileNotFoundError, ValueError, ImportError) as error:
+        print(f"difiqa {command}: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,69 @@
+"""What a quality method is: pixels in, one number per image out, and everything that a user must know about that number."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+class QualityMethod(ABC):
+    """Scores batches of aligned faces; the score of an image never depends on its neighbours.
+
+    Attributes:
+        name: the registry name.
+        kind: "analytical" (perturbs the image, asks the recogniser), "regression", "model" or "baseline".
+        higher_is_better: always true; methods whose raw output is an uncertainty turn its sign.
+        score_range: lowest and highest possible score, None where there is no bound.
+        is_stochastic: whether the seed matters.
+        needs_recognizer: whether a face recogniser is part of the method.
+        paper: where the method comes from.
+        revision: the first 12 hex digits of the SHA-256 of the weights, or "" where there are none.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+    score_range: ClassVar[tuple[float | None, float | None]] = (None, None)
+    is_stochastic: ClassVar[bool] = False
+    needs_recognizer: ClassVar[bool] = False
+    paper: ClassVar[str] = ""
+    revision: str = ""
+
+    @abstractmethod
+    def score(self, pixel_values: Tensor) -> Tensor:
+        """Qualities (batch,) of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1], on the method's device."""
+
+    def percentile(self, quality: float) -> float | None:
+        """Percentile (0 to 100) of a score on the checkpoint's reference set, or None where there is none."""
+        return None
+
+    def __call__(self, pixel_values: Tensor) -> Tensor:
+        """Check the input, score it without gradients, return float32 qualities (batch,) on the CPU.
+
+        Args:
+            pixel_values: (batch, 3, height, width), RGB in [-1, 1], aligned faces; 112 x 112 for every shipped network.
+
+        Raises:
+            ValueError: for a wrong shape, dtype or range, with what was found.
+        """
+        check_pixel_values(pixel_values)
+        with torch.no_grad():
+            return self.score(pixel_values).detach().float().cpu()
+
+
+def check_pixel_values(pixel_values: Tensor) -> None:
+    """Refuse what is not a float batch (batch, 3, height, width) in [-1, 1]."""
+    if not isinstance(pixel_values, Tensor) or pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+        found = tuple(pixel_values.shape) if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
+        raise ValueError(f"pixel_values must be a tensor (batch, 3, height, width), found {found}")
+    if not pixel_values.is_floating_point():
+        raise ValueError(f"pixel_values must be floating point in [-1, 1], found {pixel_values.dtype}; use FaceImageProcessor")
+    if pixel_values.numel() == 0:
+        raise ValueError(f"pixel_values is empty: shape {tuple(pixel_values.shape)}")
+    low, high = pixel_values.aminmax()
+    if not (low >= -1.001 and high <= 1.001):  # written so that NaN is refused too
+        raise ValueError(
+            f"pixel_values must lie in [-1, 1], found [{low.item():.3g}, {high.item():.3g}]; "
+            "FaceImageProcessor turns images into this range"
+        )

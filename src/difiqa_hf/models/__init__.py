@@ -1,0 +1,1 @@
+"""Networks: one per file, configuration and model together, self-contained (the Hub copies single files)."""
