@@ -1,0 +1,89 @@
+"""Face recognisers: load one, ask it for embeddings, name its weights."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+
+from difiqa_hf.conversion.recognizers import convert_recognizer
+from difiqa_hf.models import auto
+
+SHIPPED = Path(__file__).parent / "checkpoints" / "recognizer"
+
+
+def load_recognizer(source: str | Path | None = None, device: str | torch.device = "cpu") -> PreTrainedModel:
+    """Load a recogniser for inference: eval mode, gradients off.
+
+    Args:
+        source: None for the shipped one; a `.safetensors` file in a layout that `conversion.recognizers` reads; a
+            folder written by `save_pretrained`; or a Hub repository of one of our networks (never remote code).
+
+    Raises:
+        FileNotFoundError: for a path that does not exist.
+        ValueError: for weights that do not fit their network.
+    """
+    path = Path(SHIPPED if source is None else source).expanduser()
+    if path.suffix == ".safetensors" or path.is_file():
+        if not path.is_file():
+            raise FileNotFoundError(f"no recogniser at {path}")
+        model = convert_recognizer(path)
+    elif path.is_dir():
+        model = _from_pretrained(path)
+    elif source is None:
+        raise FileNotFoundError(f"no shipped recogniser at {SHIPPED}; name one: a folder, a file or a repository")
+    elif isinstance(source, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise FileNotFoundError(f"no recogniser at {path}")
+    else:
+        model = _from_pretrained(source)
+    return model.requires_grad_(False).eval().to(device)
+
+
+def _from_pretrained(source: str | Path) -> PreTrainedModel:
+    """AutoModel, but weights that are missing are an error: transformers would warn and draw them at random."""
+    auto.register()
+    model, info = AutoModel.from_pretrained(source, trust_remote_code=False, output_loading_info=True)
+    problems = {kind: sorted(map(str, keys))[:3] for kind, keys in info.items() if keys}
+    if problems:
+        raise ValueError(f"the weights of {source} do not fit {type(model).__name__}: {problems}")
+    return model
+
+
+def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
+    """Un-normalised float32 embeddings (batch, dim) of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1].
+
+    Args:
+        recognizer: a model of ours, or any callable that returns a tensor or an object with `.embeddings`.
+
+    Raises:
+        ValueError: if the result is not a finite (batch, dim) tensor.
+    """
+    output = recognizer(pixel_values)
+    embeddings = output if isinstance(output, Tensor) else getattr(output, "embeddings", None)
+    if not isinstance(embeddings, Tensor):
+        raise ValueError(f"a recogniser returns a tensor or an object with .embeddings, found {type(output).__name__}")
+    count = len(pixel_values)
+    if embeddings.ndim != 2 or len(embeddings) != count:
+        raise ValueError(f"embeddings of {count} images must be ({count}, dim), found {tuple(embeddings.shape)}")
+    broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if broken:
+        raise ValueError(
+            f"{len(broken)} of {count} embeddings are not finite, the first at index {broken[0]}; "
+            "check the range of pixel_values and the precision of the recogniser"
+        )
+    return embeddings.float()
+
+
+def weights_revision(model: Callable) -> str:
+    """First 12 hex digits of the SHA-256 of the weights (names, dtypes, shapes, bytes), "" for a plain callable."""
+    if not isinstance(model, nn.Module):
+        return ""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if name.endswith("num_batches_tracked"):  # a training counter, without effect on any output
+            continue
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
