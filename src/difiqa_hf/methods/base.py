@@ -1,8 +1,10 @@
 """What a quality method is: pixels in, one number per image out, and everything that a user must know about that number."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ class QualityMethod(ABC):
         needs_recognizer: whether a face recogniser is part of the method.
         paper: where the method comes from.
         revision: the first 12 hex digits of the SHA-256 of the weights, or "" where there are none.
+        fingerprint: everything that a score depends on besides the image: name, weights, options. For caches.
     """
 
     name: ClassVar[str]
@@ -29,6 +32,8 @@ class QualityMethod(ABC):
     needs_recognizer: ClassVar[bool] = False
     paper: ClassVar[str] = ""
     revision: str = ""
+    fingerprint: str = ""
+    _percentiles: Sequence[float] | None = None
 
     @abstractmethod
     def score(self, pixel_values: Tensor) -> Tensor:
@@ -36,7 +41,9 @@ class QualityMethod(ABC):
 
     def percentile(self, quality: float) -> float | None:
         """Percentile (0 to 100) of a score on the checkpoint's reference set, or None where there is none."""
-        return None
+        if self._percentiles is None:
+            return None
+        return float(np.interp(quality, self._percentiles, np.linspace(0, 100, len(self._percentiles))))
 
     def __call__(self, pixel_values: Tensor) -> Tensor:
         """Check the input, score it without gradients, return float32 qualities (batch,) on the CPU.
@@ -67,3 +74,8 @@ def check_pixel_values(pixel_values: Tensor) -> None:
             f"pixel_values must lie in [-1, 1], found [{low.item():.3g}, {high.item():.3g}]; "
             "FaceImageProcessor turns images into this range"
         )
+
+
+def read_percentiles(config) -> Sequence[float] | None:
+    """The reference quantiles (0 to 100 %, evenly spaced) that a checkpoint's configuration carries, or None."""
+    return dict(config.items() if hasattr(config, "items") else vars(config)).get("reference_quantiles") or None

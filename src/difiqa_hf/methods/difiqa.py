@@ -1,0 +1,62 @@
+"""DifFIQA behind the common interface."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from difiqa_hf.methods.base import QualityMethod, read_percentiles
+from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
+from difiqa_hf.recognizers import load_recognizer, weights_revision
+
+
+class DifFIQA(QualityMethod):
+    """Embedding stability under forward and backward diffusion (Babnik et al., IJCB 2023, Eq. 7).
+
+    Args:
+        checkpoint: pipeline folder or Hub repository; None for the shipped one.
+        recognizer: replaces the checkpoint's recogniser: a model, a callable, or what `load_recognizer` takes.
+        seed, timestep, num_repeats, flip, forward, batch_size: as in `DifFIQAPipeline.__call__`.
+        device: where to run.
+    """
+
+    name = "difiqa"
+    kind = "analytical"
+    score_range = (-1.0, 1.0)
+    is_stochastic = True
+    needs_recognizer = True
+    paper = "Babnik et al., DifFIQA, IJCB 2023"
+
+    def __init__(
+        self,
+        checkpoint: str | Path | None = None,
+        recognizer=None,
+        seed: int = 0,
+        timestep: int | None = None,
+        num_repeats: int | None = None,
+        flip: bool | None = None,
+        forward: bool | None = None,
+        batch_size: int = 32,
+        device: str = "cpu",
+    ):
+        loaded = {} if recognizer is None else {"recognizer": _recognizer(recognizer, device)}
+        load = DifFIQAPipeline.from_default if checkpoint is None else DifFIQAPipeline.from_pretrained
+        self.pipeline = load(*([] if checkpoint is None else [checkpoint]), **loaded).to(device)
+        self.pipeline.set_progress_bar_config(disable=True)
+        config = self.pipeline.config
+        chosen = {"timestep": timestep, "num_repeats": num_repeats, "flip": flip, "forward": forward}
+        self.options = {name: config[name] if value is None else value for name, value in chosen.items()}
+        self.options.update(seed=seed, batch_size=batch_size)
+        revisions = weights_revision(self.pipeline.unet), weights_revision(self.pipeline.active_recognizer)
+        self.revision = revisions[0]
+        settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
+        self.fingerprint = f"difiqa-{'-'.join(revisions)}-{settings}"
+        # the percentiles belong to the shipped combination only
+        self._percentiles = None if recognizer is not None else read_percentiles(self.pipeline.config)
+
+    def score(self, pixel_values: Tensor) -> Tensor:
+        return self.pipeline(pixel_values, **self.options).quality
+
+
+def _recognizer(source, device: str | torch.device):
+    return load_recognizer(source, device=device) if isinstance(source, str | Path) else source

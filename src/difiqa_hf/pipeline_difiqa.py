@@ -1,0 +1,179 @@
+"""DifFIQA: quality as the stability of a face's embedding under the forward and backward diffusion process (Eq. 7)."""
+
+import math
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.image_processing_utils import ImageProcessingMixin  # noqa: F401  diffusers looks base classes up in this module
+
+from difiqa_hf import recognizers
+from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, restore, stable_seed
+from difiqa_hf.image_processing import FaceImageProcessor
+
+# diffusers loads a component only if the module that the repository names is imported already
+from difiqa_hf.models import auto, unet_patch  # noqa: F401
+from difiqa_hf.outputs import DifFIQAPipelineOutput
+
+auto.register()
+
+
+class DifFIQAPipeline(DiffusionPipeline):
+    """Face image quality from a denoiser D and a recogniser M (Fig. 2 of the paper), without training labels.
+
+    Args:
+        unet: D, predicts x0 from (x_t, t): `PatchUNet2DModel`, `UNet2DModel` or another with their interface.
+        scheduler: noise schedule with `prediction_type="sample"`; only its betas are used.
+        recognizer: M, a recogniser model or any callable `pixel_values -> embeddings`.
+        image_processor: turns paths, PIL images and arrays into pixel values.
+        timestep: number of forward steps t; index t - 1 of the schedule.
+        num_repeats: n of Eq. 7.
+        flip: also use the mirrored image (off: ablation A1).
+        forward: also compare with the noisy images (off: ablation A2).
+        reference_quantiles: evenly spaced quantiles of the score on a reference set, from 0 to 100 %, for percentiles.
+
+    The noise of an image is drawn from (seed, its own pixels, repeat): neither its neighbours nor the batch size matter.
+    """
+
+    model_cpu_offload_seq = "unet->recognizer"
+    _optional_components = ["recognizer", "image_processor"]  # noqa: RUF012  diffusers reads a plain list
+
+    def __init__(
+        self,
+        unet: ModelMixin,
+        scheduler: DDPMScheduler,
+        recognizer: PreTrainedModel | None = None,
+        image_processor: FaceImageProcessor | None = None,
+        timestep: int = 5,
+        num_repeats: int = 10,
+        flip: bool = True,
+        forward: bool = True,
+        reference_quantiles: list[float] | None = None,
+    ):
+        super().__init__()
+        self._callable = None if recognizer is None or isinstance(recognizer, torch.nn.Module) else recognizer
+        self.register_modules(
+            unet=unet,
+            scheduler=scheduler,
+            recognizer=recognizer if self._callable is None else None,
+            image_processor=image_processor or FaceImageProcessor(),
+        )
+        self.register_to_config(
+            timestep=timestep, num_repeats=num_repeats, flip=flip, forward=forward, reference_quantiles=reference_quantiles
+        )
+        if scheduler.config.prediction_type != "sample":
+            raise ValueError(
+                f"the denoiser must predict x0 (prediction_type='sample', Eq. 5), the scheduler says {scheduler.config.prediction_type!r}"
+            )
+
+    @classmethod
+    def from_default(cls, **kwargs) -> "DifFIQAPipeline":
+        """The pipeline that the package ships; no download. Keyword arguments as for `from_pretrained`."""
+        folder = Path(str(files("difiqa_hf") / "checkpoints" / "difiqa"))
+        if not (folder / "model_index.json").exists():
+            raise FileNotFoundError(f"this installation has no default checkpoint at {folder}; reinstall, or use from_pretrained")
+        return cls.from_pretrained(folder, **kwargs)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        images,
+        timestep: int | None = None,
+        num_repeats: int | None = None,
+        flip: bool | None = None,
+        forward: bool | None = None,
+        seed: int = 0,
+        batch_size: int = 32,
+    ) -> DifFIQAPipelineOutput:
+        """Score aligned faces.
+
+        Args:
+            images: what `FaceImageProcessor` takes (paths, PIL images, arrays), or pixel values (batch, 3, 112, 112), RGB in [-1, 1].
+            timestep, num_repeats, flip, forward: override the pipeline's configuration.
+            seed: of all noise.
+            batch_size: copies of images that go through the networks at once; changes speed and memory, not the scores
+                (beyond the last digits of floating-point arithmetic, about 1e-6).
+
+        Returns:
+            `DifFIQAPipelineOutput`, on the CPU, float32.
+
+        Raises:
+            ValueError: if there is no recogniser, or an option is out of range.
+        """
+        timestep, num_repeats = self._option("timestep", timestep), self._option("num_repeats", num_repeats)
+        flip, forward = self._option("flip", flip), self._option("forward", forward)
+        self._check(timestep, num_repeats, batch_size)
+        clean = self._pixel_values(images)
+        digests = image_digests(clean)
+        alpha_bar = alphas_cumprod(self.scheduler)
+        clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
+
+        # One row is one perturbed copy of one image; rows are independent, so they fill batches in any order.
+        sides = (False, True) if flip else (False,)
+        rows = [(i, r, side) for i in range(len(clean)) for r in range(num_repeats) for side in sides]
+        noisy_cosine = torch.zeros(len(clean), num_repeats, len(sides))
+        restored_cosine = torch.zeros_like(noisy_cosine)
+        for start in self.progress_bar(range(0, len(rows), batch_size)):
+            part = rows[start : start + batch_size]
+            image, repeat, side = (torch.tensor(column) for column in zip(*part, strict=True))
+            x = torch.where(side.to(clean.device).view(-1, 1, 1, 1), clean[image].flip(-1), clean[image])
+            draw = NoiseStream([stable_seed(seed, digests[i], r, s) for i, r, s in part], x.shape[1:], x.device)
+
+            # 1. Noise (Eq. 2)
+            step = torch.full((len(part),), timestep - 1)
+            noisy = add_noise(x, draw(), step, alpha_bar)
+            # 2. Restore (Eq. 3, 4)
+            restored = restore(self._denoise, noisy, timestep - 1, alpha_bar, draw)
+            # 3. Embed
+            e_x = clean_embedding[image]
+            # 4. Compare (Eq. 7)
+            restored_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(restored)).cpu()
+            if forward:
+                noisy_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(noisy)).cpu()
+        return _summarise(noisy_cosine, restored_cosine, forward)
+
+    @property
+    def active_recognizer(self):
+        """The recogniser in use: the component, or the callable that stands in for it."""
+        return self.recognizer if self._callable is None else self._callable
+
+    def _option(self, name: str, value):
+        return self.config[name] if value is None else value
+
+    def _check(self, timestep: int, num_repeats: int, batch_size: int) -> None:
+        steps = len(self.scheduler.betas)
+        if not 1 <= timestep <= steps:
+            raise ValueError(f"timestep must be between 1 and {steps}, found {timestep}")
+        if num_repeats < 1 or batch_size < 1:
+            raise ValueError(f"num_repeats and batch_size must be at least 1, found {num_repeats} and {batch_size}")
+        if self.active_recognizer is None:
+            raise ValueError("DifFIQA needs a recogniser: pass recognizer=… to from_pretrained, a model or any callable")
+
+    def _pixel_values(self, images) -> Tensor:
+        if not isinstance(images, Tensor):
+            images = self.image_processor(images, return_tensors="pt")["pixel_values"]
+        return images.to(self._execution_device, torch.float32)
+
+    def _embed(self, pixel_values: Tensor) -> Tensor:
+        return recognizers.embed(self.active_recognizer, pixel_values)
+
+    def _denoise(self, sample: Tensor, timestep: int) -> Tensor:
+        if not getattr(self.unet, "keeps_input_precision", False):
+            sample = sample.to(self.unet.dtype)
+        return self.unet(sample, timestep).sample
+
+
+def _summarise(noisy: Tensor, restored: Tensor, forward: bool) -> DifFIQAPipelineOutput:
+    """Eq. 7 from cosines (batch, repeats, sides): mean over terms and repeats, breakdown, standard error."""
+    kinds = (("noisy", noisy), ("restored", restored)) if forward else (("restored", restored),)
+    suffixes = ("", "_flipped")[: restored.shape[-1]]
+    names = tuple(kind + suffix for suffix in suffixes for kind, _ in kinds)
+    cosines = torch.stack([values[..., s] for s in range(len(suffixes)) for _, values in kinds], -1)
+    per_repeat = cosines.mean(-1)
+    count = per_repeat.shape[1]
+    error = per_repeat.std(1) / math.sqrt(count) if count > 1 else torch.full_like(per_repeat[:, 0], math.nan)
+    return DifFIQAPipelineOutput(per_repeat.mean(1), cosines.mean(1), error, names)

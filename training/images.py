@@ -1,0 +1,104 @@
+"""Training images: zips and folders of aligned faces in memory, and the deterministic samples drawn from them."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from difiqa_hf.degradation import degrade
+from difiqa_hf.diffusion import stable_seed
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[str]]:
+    """All images of zips and folders as uint8 (count, 3, size, size) RGB, with their names; what cannot be read is named and left out.
+
+    Raises:
+        ValueError: if nothing could be read.
+    """
+    images, names, unreadable = [], [], []
+    for source in sources:
+        for name, data in tqdm(_files(Path(source)), desc=Path(source).name, unit="img", mininterval=5):
+            try:
+                picture = Image.open(io.BytesIO(data)).convert("RGB")
+                if picture.size != (size, size):
+                    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+                images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+                names.append(name)
+            except (OSError, ValueError) as error:
+                unreadable.append(f"{name}: {error}")
+    if unreadable:
+        print(f"left out {len(unreadable)} unreadable files, for example {unreadable[0]}")
+    if not images:
+        raise ValueError(f"no readable image in {', '.join(map(str, sources))} ({len(unreadable)} unreadable)")
+    return torch.stack(images).contiguous(), names
+
+
+def _files(source: Path):
+    if source.is_dir():
+        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+            yield str(path.relative_to(source)), path.read_bytes()
+    else:
+        with zipfile.ZipFile(source) as archive:
+            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+                yield name, archive.read(name)
+
+
+def to_pixel_values(images: Tensor) -> Tensor:
+    """uint8 -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+class DiffusionSamples(Dataset):
+    """Sample number -> (clean, degraded, noise, timestep), a pure function of (seed, number).
+
+    The number counts samples since the start of training, so a resumed run sees what the interrupted one would have
+    seen, whatever the number of loader workers. Every pass over the images is a new permutation.
+    """
+
+    def __init__(self, images: Tensor, length: int, seed: int, max_train_timestep: int, degraded: bool = True):
+        self.images, self.length, self.seed = images, length, seed
+        self.max_train_timestep, self.degraded = max_train_timestep, degraded
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        epoch, position = divmod(number, len(self.images))
+        order = _permutation(len(self.images), stable_seed(self.seed, "epoch", epoch))
+        generator = torch.Generator().manual_seed(stable_seed(self.seed, "sample", number))
+        clean = to_pixel_values(self.images[order[position]])
+        if torch.rand((), generator=generator) < 0.5:
+            clean = clean.flip(-1)
+        timestep = torch.randint(self.max_train_timestep, (), generator=generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        seed = stable_seed(self.seed, "degradation", number)
+        degraded = degrade(clean[None], [seed])[0] if self.degraded else clean
+        return {"clean": clean, "degraded": degraded, "noise": noise, "timestep": timestep}
+
+
+_permutations: dict[tuple[int, int], Tensor] = {}
+
+
+def _permutation(count: int, seed: int) -> Tensor:
+    """The last permutation asked for is kept: consecutive numbers share it."""
+    if (count, seed) not in _permutations:
+        _permutations.clear()
+        _permutations[count, seed] = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return _permutations[count, seed]
+
+
+def labelled_view(image: Tensor, name: str, copy: int, seed: int) -> Tensor:
+    """Pixel values (3, 112, 112) of copy 0 (the image itself) or of a degraded copy, a function of (name, copy, seed)."""
+    pixels = to_pixel_values(image)
+    if copy == 0:
+        return pixels
+    return degrade(pixels[None], [stable_seed(seed, "labelled", name, copy)])[0].clamp(-1, 1)
