@@ -1,6 +1,5 @@
 """Released recognisers in foreign layouts -> our models; the layout is recognised by its keys."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from difiqa_hf.models.modeling_edgenext import EdgeNeXtRecognizer
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer
 
 StateDict = dict[str, Tensor]
@@ -21,57 +21,83 @@ class Layout:
 
     Attributes:
         name: what the error messages call it.
-        marker: keys that only this layout has.
+        markers: keys that together only this layout has.
         model_class: our class of the network.
         config: arguments of its configuration: architecture and input contract.
-        rename: foreign state dict -> our names and shapes.
+        translate: foreign state dict -> our names and shapes.
     """
 
     name: str
-    marker: tuple[str, ...]
+    markers: tuple[str, ...]
     model_class: type[PreTrainedModel]
     config: dict
-    rename: Callable[[StateDict], StateDict]
+    translate: Callable[[StateDict], StateDict]
 
 
-def substitute(state: StateDict, rules: list[tuple[str, str]]) -> StateDict:
-    """Rename every key by the first (pattern, replacement) whose pattern matches its beginning; others stay."""
+def rename(state: StateDict, modules: dict[str, str]) -> StateDict:
+    """Replace module names (a key without its last part); what is not in `modules` stays and is refused on loading."""
     renamed = {}
     for key, value in state.items():
-        for pattern, replacement in rules:
-            found, count = re.subn(f"^{pattern}", replacement, key)
-            if count:
-                key = found
-                break
-        renamed[key] = value
+        module, _, parameter = key.rpartition(".")
+        renamed[f"{modules.get(module, module)}.{parameter}"] = value
     return renamed
 
 
-# layers.{0,1} stem, {2..16} blocks, 17 and 18 the last two convolutions; in each, .0 is the convolution, .1 the PReLU
-_WEBFACE600K = [
-    (r"layers\.([01])\.0\.", r"stem.\1.conv."),
-    (r"layers\.([01])\.1\.", r"stem.\1.activation."),
-    (r"layers\.17\.0\.", "last.conv."),
-    (r"layers\.17\.1\.", "last.activation."),
-    (r"layers\.18\.0\.", "reduce.conv."),
-    (r"layers\.18\.1\.", "reduce.activation."),
-    (r"features\.", "norm."),
-]
+def linear_head(state: StateDict) -> StateDict:
+    """The embedding layer as a linear one with bias, where it is a 1x1 convolution with or without."""
+    weight = state["fc.weight"].flatten(1)
+    return {"fc.bias": torch.zeros(len(weight)), **state, "fc.weight": weight}
 
 
-def _rename_webface600k(state: StateDict) -> StateDict:
-    rules = list(_WEBFACE600K)
-    for block in range(15):
-        for i, layer in enumerate(("expand", "depthwise", "project")):
-            rules.append((rf"layers\.{block + 2}\.layers\.{i}\.0\.", f"blocks.{block}.{layer}.conv."))
-            rules.append((rf"layers\.{block + 2}\.layers\.{i}\.1\.", f"blocks.{block}.{layer}.activation."))
-    return substitute(state, rules)
+def translate_webface600k(state: StateDict) -> StateDict:
+    """0 and 1 are the stem, 2 to 16 blocks, 17 and 18 the last convolutions; in each, 0 convolves, 1 is the PReLU."""
+    modules = {"features": "norm"}
+    for i, part in {"0": "stem.0", "1": "stem.1", "17": "last", "18": "reduce"}.items():
+        modules |= {f"layers.{i}.0": f"{part}.conv", f"layers.{i}.1": f"{part}.activation"}
+    for i in range(15):
+        for j, part in enumerate(("expand", "depthwise", "project")):
+            foreign, ours = f"layers.{i + 2}.layers.{j}", f"blocks.{i}.{part}"
+            modules |= {f"{foreign}.0": f"{ours}.conv", f"{foreign}.1": f"{ours}.activation"}
+    return rename(state, modules)
+
+
+def translate_relu6(state: StateDict) -> StateDict:
+    """Torchvision's MobileNetV2 names in the blocks, the authors' own around them."""
+    modules = {
+        "conv1.0": "stem.0.conv",
+        "conv1.1": "stem.0.norm",
+        "dw_conv.depthwise": "stem.1.conv",
+        "dw_conv.bn1": "stem.1.norm",
+        "dw_conv.pointwise": "stem.2.conv",
+        "dw_conv.bn2": "stem.2.norm",
+        "conv2.0": "last.conv",
+        "conv2.1": "last.norm",
+        "gdconv.depthwise": "reduce.conv",
+        "gdconv.bn": "reduce.norm",
+        "conv3": "fc",
+        "bn": "norm",
+    }
+    parts = {"0.0": "expand.conv", "0.1": "expand.norm", "1.0": "depthwise.conv", "1.1": "depthwise.norm"}
+    parts |= {"2": "project.conv", "3": "project.norm"}
+    modules |= {f"features.{i}.conv.{j}": f"blocks.{i}.{part}" for i in range(15) for j, part in parts.items()}
+    return linear_head(rename(state, modules))
+
+
+def translate_casia(state: StateDict) -> StateDict:
+    """Three layers per unit: convolution, BatchNorm, PReLU; in the blocks they are numbered through."""
+    units = {"conv1": "stem.0", "dw_conv1": "stem.1", "conv2": "last", "linear7": "reduce"}
+    layers = {"conv": "conv", "bn": "norm", "prelu": "activation"}
+    modules = {f"{unit}.{layer}": f"{units[unit]}.{layers[layer]}" for unit in units for layer in layers}
+    modules |= {"linear1.conv": "fc", "linear1.bn": "norm"}
+    numbered = [f"{part}.{layer}" for part in ("expand", "depthwise", "project") for layer in layers.values()]
+    modules |= {f"blocks.{i}.conv.{j}": f"blocks.{i}.{part}" for i in range(15) for j, part in enumerate(numbered)}
+    return linear_head(rename(state, modules))
 
 
 LAYOUTS = (
     Layout(
         name="insightface w600k_mbf (MobileFaceNet, BatchNorm folded)",
-        marker=("layers.2.layers.0.0.weight", "layers.18.1.weight", "fc.weight"),
+        markers=("layers.2.layers.0.0.weight", "layers.18.1.weight", "fc.weight"),
         model_class=MobileFaceNetRecognizer,
         config=dict(
             stem_width=128,
@@ -81,7 +107,34 @@ LAYOUTS = (
             embedding_size=512,
             batch_norm=False,
         ),
-        rename=_rename_webface600k,
+        translate=translate_webface600k,
+    ),
+    Layout(
+        name="foamliu/MobileFaceNet (ReLU6, ImageNet normalisation)",
+        markers=("dw_conv.pointwise.weight", "gdconv.depthwise.weight", "conv3.weight"),
+        model_class=MobileFaceNetRecognizer,
+        config=dict(
+            stem_pointwise=True,
+            stem_activation="relu",  # ReLU6 here as well lowers the cosine to the golden embeddings to .9996
+            activation="relu6",
+            image_mean=[255 * 0.485, 255 * 0.456, 255 * 0.406],
+            image_std=[255 * 0.229, 255 * 0.224, 255 * 0.225],
+        ),
+        translate=translate_relu6,
+    ),
+    Layout(
+        name="Xiaoccer/MobileFaceNet_Pytorch (112 x 96)",
+        markers=("dw_conv1.prelu.weight", "linear7.conv.weight", "linear1.conv.weight"),
+        model_class=MobileFaceNetRecognizer,
+        config=dict(crop=[0, 8, 112, 96], image_std=[128.0, 128.0, 128.0]),
+        translate=translate_casia,
+    ),
+    Layout(
+        name="EdgeFace-XS (timm's edgenext_x_small)",
+        markers=("stem.0.weight", "stages.1.blocks.2.xca.temperature", "head.fc.weight"),
+        model_class=EdgeNeXtRecognizer,
+        config={},
+        translate=dict,  # our names are timm's
     ),
 )
 
@@ -93,20 +146,15 @@ def convert_recognizer(path: str | Path) -> PreTrainedModel:
         ValueError: for an unknown layout, a missing or unexpected key or a wrong shape, with what was found.
     """
     state = load_file(path)
-    layout = next((layout for layout in LAYOUTS if all(key in state for key in layout.marker)), None)
+    layout = next((layout for layout in LAYOUTS if all(key in state for key in layout.markers)), None)
     if layout is None:
         raise ValueError(
-            f"{path} holds no known recogniser: {len(state)} keys, first {sorted(state)[:3]}; "
-            f"known layouts: {'; '.join(layout.name for layout in LAYOUTS)}"
+            f"{path} holds no known recogniser: {len(state)} keys, the first are {sorted(state)[:3]}; "
+            f"known layouts: {', '.join(layout.name for layout in LAYOUTS)}"
         )
     model = layout.model_class(layout.model_class.config_class(**layout.config))
     try:
-        model.load_state_dict({key: to_float32(value) for key, value in layout.rename(state).items()}, strict=True)
+        model.load_state_dict(layout.translate(state))  # copies half-precision storage into float32 parameters
     except RuntimeError as error:
-        raise ValueError(f"{path} looks like {layout.name}, but does not fit it: {error}") from error
+        raise ValueError(f"{path} looks like {layout.name} but does not fit: {error}") from error
     return model.eval()
-
-
-def to_float32(value: Tensor) -> Tensor:
-    """Half-precision storage back to float32; integers (counters) as they are."""
-    return value.to(torch.float32) if value.is_floating_point() else value

@@ -26,6 +26,7 @@ class MobileFaceNetConfig(PreTrainedConfig):
         stem_width: channels of the first convolution (stride 2) and of the depthwise one after it.
         stem_groups: groups of the second stem convolution, None for one group per channel.
         stem_pointwise: whether a 1x1 convolution completes the second stem convolution.
+        stem_activation: activation after these two, None for `activation`.
         stages: (expansion, channels, repeats, stride) of each stage, stride in its first block. A block has a residual
             connection where its input and output have the same shape.
         last_width: channels of the 1x1 convolution after the last stage.
@@ -33,7 +34,7 @@ class MobileFaceNetConfig(PreTrainedConfig):
             activation, and flattens. Both end in a linear layer and a BatchNorm.
         head_width: channels that are flattened, only for head="flatten".
         embedding_size: length of the embedding.
-        activation: "prelu" or "relu6".
+        activation: "prelu", "relu" or "relu6".
         batch_norm: False for released networks whose BatchNorm is folded into the convolutions (the last one stays).
         image_size: height and width of the canonical `pixel_values`, before `crop`.
         crop: (top, left, height, width) that the network sees of them, None for everything.
@@ -46,12 +47,13 @@ class MobileFaceNetConfig(PreTrainedConfig):
     stem_width: int = 64
     stem_groups: int | None = None
     stem_pointwise: bool = False
+    stem_activation: Literal["prelu", "relu", "relu6"] | None = None
     stages: list | tuple = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
     last_width: int = 512
     head: Literal["gdc", "flatten"] = "gdc"
     head_width: int = 64
     embedding_size: int = 128
-    activation: Literal["prelu", "relu6"] = "prelu"
+    activation: Literal["prelu", "relu", "relu6"] = "prelu"
     batch_norm: bool = True
     batch_norm_eps: float = 1e-5
     image_size: int = 112
@@ -93,17 +95,20 @@ class MobileFaceNetOutput(ModelOutput):
 
 
 class MobileFaceNetLayer(nn.Module):
-    """Convolution, then BatchNorm and activation where the configuration has them; a kernel of 3 keeps the size."""
+    """Convolution, BatchNorm unless it is folded, activation unless None; a kernel of 3 is padded."""
 
-    def __init__(self, config, in_width, out_width, kernel_size=1, stride=1, groups=1, activation=True):
+    def __init__(self, config, in_width, out_width, kernel_size=1, stride=1, groups=1, activation=None):
         super().__init__()
         padding = 1 if kernel_size == 3 else 0
         bias = not config.batch_norm
         self.conv = nn.Conv2d(in_width, out_width, kernel_size, stride, padding, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(out_width, config.batch_norm_eps) if config.batch_norm else nn.Identity()
-        self.activation = nn.Identity()
-        if activation:
-            self.activation = nn.PReLU(out_width) if config.activation == "prelu" else nn.ReLU6()
+        self.activation = {
+            "prelu": lambda: nn.PReLU(out_width),
+            "relu": nn.ReLU,
+            "relu6": nn.ReLU6,
+            None: nn.Identity,
+        }[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.norm(self.conv(x)))
@@ -115,9 +120,9 @@ class MobileFaceNetBlock(nn.Module):
     def __init__(self, config, in_width, out_width, expansion, stride):
         super().__init__()
         width = in_width * expansion
-        self.expand = MobileFaceNetLayer(config, in_width, width)
-        self.depthwise = MobileFaceNetLayer(config, width, width, 3, stride, groups=width)
-        self.project = MobileFaceNetLayer(config, width, out_width, activation=False)
+        self.expand = MobileFaceNetLayer(config, in_width, width, activation=config.activation)
+        self.depthwise = MobileFaceNetLayer(config, width, width, 3, stride, width, config.activation)
+        self.project = MobileFaceNetLayer(config, width, out_width)
         self.residual = stride == 1 and in_width == out_width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,14 +139,14 @@ class MobileFaceNetRecognizer(PreTrainedModel):
 
     def __init__(self, config: MobileFaceNetConfig):
         super().__init__(config)
-        width = config.stem_width
-        stem = [
-            MobileFaceNetLayer(config, 3, width, 3, stride=2),
-            MobileFaceNetLayer(config, width, width, 3, groups=config.stem_groups or width),
-        ]
+        activation, width = config.activation, config.stem_width
+        stem_activation = config.stem_activation or activation
+        self.stem = nn.Sequential(
+            MobileFaceNetLayer(config, 3, width, 3, stride=2, activation=activation),
+            MobileFaceNetLayer(config, width, width, 3, 1, config.stem_groups or width, stem_activation),
+        )
         if config.stem_pointwise:
-            stem.append(MobileFaceNetLayer(config, width, width))
-        self.stem = nn.Sequential(*stem)
+            self.stem.append(MobileFaceNetLayer(config, width, width, activation=stem_activation))
 
         blocks, reduction = [], 2
         for expansion, channels, repeats, stride in config.stages:
@@ -150,15 +155,15 @@ class MobileFaceNetRecognizer(PreTrainedModel):
                 width = channels
             reduction *= stride
         self.blocks = nn.Sequential(*blocks)
-        self.last = MobileFaceNetLayer(config, width, config.last_width)
+        self.last = MobileFaceNetLayer(config, width, config.last_width, activation=activation)
 
         height, width = (-(-side // reduction) for side in config.input_shape)  # padded strides round up
         last = config.last_width
         if config.head == "gdc":
-            self.reduce = MobileFaceNetLayer(config, last, last, (height, width), groups=last, activation=False)
+            self.reduce = MobileFaceNetLayer(config, last, last, (height, width), groups=last)
             features = last
         else:
-            self.reduce = MobileFaceNetLayer(config, last, config.head_width)
+            self.reduce = MobileFaceNetLayer(config, last, config.head_width, activation=activation)
             features = config.head_width * height * width
         self.fc = nn.Linear(features, config.embedding_size)
         self.norm = nn.BatchNorm1d(config.embedding_size, config.batch_norm_eps)
