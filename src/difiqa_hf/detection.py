@@ -1,0 +1,133 @@
+"""Face detection with five points by YuNet, through OpenCV (extra `detect`)."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+MODEL_VARIABLE = "DIFIQA_YUNET"
+MODEL_REPOSITORY, MODEL_FILE = "opencv/face_detection_yunet", "face_detection_yunet_2023mar.onnx"
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in pixels of the image that was searched.
+
+    Attributes:
+        box: left, top, width, height; may reach beyond the image.
+        points: (5, 2) left eye, right eye, nose tip, left and right mouth corner, as the viewer sees them.
+        confidence: of the detector, in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    points: np.ndarray
+    confidence: float
+
+    @property
+    def size(self) -> float:
+        """The shorter side of the box, in pixels."""
+        return min(self.box[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What was found in an image.
+
+    Attributes:
+        status: "ok" (one face), "no_face", "several_faces" or "too_small" (only faces below the detector's `min_size`).
+        faces: largest first. With "too_small" the small ones; otherwise those that are large enough.
+        reason: why the status is not "ok", in words; "" if it is.
+    """
+
+    status: str
+    faces: tuple[Face, ...] = field(default=())
+    reason: str = ""
+
+
+class FaceDetector:
+    """Finds faces; what it does not find is a value with a reason, never an exception.
+
+    Args:
+        model: YuNet's ONNX file; None for what the environment variable DIFIQA_YUNET names, else
+            `opencv/face_detection_yunet` on the Hub.
+        score_threshold: least confidence of a face. Frontal faces have about .9, false alarms rarely more than .7.
+        min_size: least shorter side of a face's box, in pixels of the image.
+        max_side: larger images are scaled down to this long side for the search (not for anything else). YuNet finds
+            faces between about 10 pixels and the whole of 640; for small faces in large photographs raise it.
+
+    Raises:
+        ImportError: without OpenCV.
+        FileNotFoundError: if the model file does not exist.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | None = None,
+        score_threshold: float = 0.7,
+        min_size: float = 20,
+        max_side: int = 640,
+    ):
+        self.min_size, self.max_side = min_size, max_side
+        self._network = _load_yunet(_model_path(model), score_threshold)
+
+    def detect(self, image) -> Detection:
+        """Search an upright image: PIL, or an array (height, width, 3), uint8 RGB."""
+        image = (Image.fromarray(image) if isinstance(image, np.ndarray) else image).convert("RGB")
+        scale = min(1.0, self.max_side / max(image.size))
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        small = image if scale == 1 else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        self._network.setInputSize((width, height))
+        _, rows = self._network.detect(np.ascontiguousarray(np.asarray(small)[..., ::-1]))  # OpenCV wants BGR
+        factor = np.array([image.width / width, image.height / height])
+        return self._judge([_face(row, factor) for row in ([] if rows is None else rows)])
+
+    def _judge(self, faces: list[Face]) -> Detection:
+        faces = sorted(faces, key=lambda face: face.size, reverse=True)
+        large = tuple(face for face in faces if face.size >= self.min_size)
+        if not faces:
+            return Detection("no_face", reason="no face found")
+        if not large:
+            reason = f"the largest face is {faces[0].size:.0f} pixels wide, at least {self.min_size:g} are needed"
+            return Detection("too_small", tuple(faces), reason)
+        if len(large) > 1:
+            return Detection("several_faces", large, f"{len(large)} faces found")
+        return Detection("ok", large)
+
+
+def _face(row: np.ndarray, factor: np.ndarray) -> Face:
+    """One row of YuNet's result (box, five points, confidence) -> a face in pixels of the original image."""
+    corner, extent = row[0:2] * factor, row[2:4] * factor
+    points = row[4:14].reshape(5, 2).astype(float) * factor
+    return Face((*map(float, corner), *map(float, extent)), points, float(row[14]))
+
+
+def _model_path(model: str | os.PathLike | None) -> Path:
+    model = model or os.environ.get(MODEL_VARIABLE)
+    if model is None or model == "":
+        from huggingface_hub import hf_hub_download
+
+        try:
+            return Path(hf_hub_download(MODEL_REPOSITORY, MODEL_FILE))
+        except Exception as error:  # offline, blocked, moved: the remedy is the same
+            raise FileNotFoundError(
+                f"could not get the face detector {MODEL_REPOSITORY}/{MODEL_FILE} ({type(error).__name__}); "
+                f"download that file and name it by model=… or the environment variable {MODEL_VARIABLE}"
+            ) from error
+    if not Path(model).is_file():
+        raise FileNotFoundError(f"no face detector at {model} (argument, or environment variable {MODEL_VARIABLE})")
+    return Path(model)
+
+
+def _load_yunet(path: Path, score_threshold: float):
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError("face detection needs OpenCV: pip install 'difiqa-hf[detect]'") from error
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns about its own defaults
+    try:
+        return cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold)
+    finally:
+        cv2.utils.logging.setLogLevel(level)

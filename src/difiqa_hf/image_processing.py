@@ -1,0 +1,188 @@
+"""FaceImageProcessor: aligned faces in any usual form -> pixel_values (batch, 3, 112, 112), RGB in [-1, 1]."""
+
+import os
+from typing import Any, TypedDict
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+from transformers import AutoImageProcessor
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_utils import BatchFeature
+from transformers.image_utils import SizeDict
+from transformers.processing_utils import ImagesKwargs
+
+FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+
+
+class FaceImageKwargs(TypedDict, total=False):
+    """The options of `FaceImageProcessor`: at construction, or in a call for that call only."""
+
+    size: int | dict | SizeDict
+    color_order: str
+    float_range: tuple | list
+    return_tensors: Any
+
+
+class FaceImageProcessor(PilBackend):
+    """Turns aligned face crops into `pixel_values`; resizes them (PIL, bilinear, antialiased), does not align them.
+
+    An image is a path, a PIL image of any mode, an array (height, width[, 3]) or a tensor ([3,] height, width). A list
+    of images, an array (batch, height, width, 3) or a tensor (batch, 3, height, width) is a batch. EXIF orientation is
+    honoured, transparency lies on white, an animation is its first frame, 16 bits are scaled by 65535.
+
+    Args:
+        size: of the result, {"height": 112, "width": 112}, or one number for both.
+        color_order: "rgb" or "bgr" (OpenCV), of arrays and tensors; files and PIL images know their own.
+        float_range: what black and white are in floating-point arrays: (0, 1), (-1, 1) or (0, 255). Nothing is guessed:
+            values outside the range are refused.
+        return_tensors: "pt" for a tensor, "np" for an array.
+
+    Example:
+        >>> FaceImageProcessor()(Image.new("L", (64, 64), 255)).pixel_values.shape
+        torch.Size([1, 3, 112, 112])
+    """
+
+    model_input_names = ["pixel_values"]  # noqa: RUF012  as transformers declares it
+    valid_kwargs = FaceImageKwargs
+    size = {"height": 112, "width": 112}  # noqa: RUF012
+    color_order = "rgb"
+    float_range = (0.0, 1.0)
+    return_tensors = "pt"
+
+    def __init__(self, **kwargs):
+        known = FaceImageKwargs.__annotations__.keys()
+        if foreign := sorted(kwargs.keys() & (ImagesKwargs.__annotations__.keys() - known)):
+            raise ValueError(f"FaceImageProcessor has no option {', '.join(foreign)}, only {', '.join(known)}")
+        super().__init__(**kwargs)
+        _check_options(self.size, self.color_order, self.float_range)
+
+    def _standardize_kwargs(self, size=None, float_range=None, **kwargs) -> dict:
+        """Canonical form of the options: one number means a square, JSON's lists are tuples."""
+        size = {"height": size, "width": size} if isinstance(size, int) else size
+        return super()._standardize_kwargs(size=size, float_range=tuple(float_range), **kwargs)
+
+    def _preprocess_image_like_inputs(
+        self, images, size: SizeDict, color_order: str, float_range: tuple, return_tensors: str, **unused
+    ) -> BatchFeature:
+        """Called by `preprocess` with every option filled in."""
+        _check_options(size, color_order, float_range)
+        batch = _as_list(images)
+        if not batch:
+            raise ValueError("the batch is empty; pass at least one image")
+        shape = (size.width, size.height)
+        pixels = np.stack([_unit_pixels(image, shape, color_order, float_range) for image in batch])
+        pixel_values = (pixels * 2 - 1).transpose(0, 3, 1, 2)
+        return BatchFeature({"pixel_values": np.ascontiguousarray(pixel_values)}, tensor_type=return_tensors)
+
+    def _validate_preprocess_kwargs(self, **kwargs):
+        """Nothing of what transformers checks here (do_resize, do_normalize, …) is an option of this class."""
+
+
+def _check_options(size: SizeDict, color_order: str, float_range: tuple) -> None:
+    if not (size.height and size.width):
+        raise ValueError(f"size must be a number or have 'height' and 'width', found {dict(size)}")
+    if color_order not in ("rgb", "bgr"):
+        raise ValueError(f"color_order must be 'rgb' or 'bgr', found {color_order!r}")
+    if float_range not in FLOAT_RANGES:
+        raise ValueError(f"float_range must be one of {FLOAT_RANGES}, found {float_range}")
+
+
+def _as_list(images) -> list:
+    """Split a batch into images; a single image becomes a list of one."""
+    if isinstance(images, list | tuple):
+        return list(images)
+    if isinstance(images, np.ndarray | Tensor) and images.ndim == 4:
+        return list(images)
+    return [images]
+
+
+def _unit_pixels(image, shape: tuple[int, int], color_order: str, float_range: tuple[float, float]) -> np.ndarray:
+    """One image -> float32 (height, width, 3), RGB in [0, 1], of `shape` (width, height)."""
+    if isinstance(image, str | os.PathLike):
+        with Image.open(image) as opened:
+            return _unit_pixels(opened, shape, color_order, float_range)
+    if isinstance(image, Image.Image):
+        image = to_rgb(image, float_range)
+        if image.size != shape:
+            image = image.resize(shape, Image.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.float32) / 255
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = image.float().numpy() if image.is_floating_point() else image.numpy()
+        image = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"an image is a path, a PIL image, an array or a tensor, found {type(image).__name__}")
+    pixels = _three_channels(_scale(image, float_range))
+    pixels = pixels[..., ::-1] if color_order == "bgr" else pixels
+    return _resize_array(pixels, shape)
+
+
+def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) -> Image.Image:
+    """A PIL image of any mode -> 8-bit "RGB", upright (EXIF), transparency on white, wide modes by their true range.
+
+    Args:
+        image: opened or loaded; of an animation the current frame.
+        float_range: black and white of a mode "F" image.
+
+    Raises:
+        ValueError: for 32-bit pixels outside the range of 16 bits, or floating-point ones outside `float_range`.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        pixels = np.asarray(image)
+        if image.mode == "I":  # 16-bit files may open as 32-bit images
+            low, high = int(pixels.min()), int(pixels.max())
+            if low < 0 or high > 65535:
+                raise ValueError(f"a 32-bit image must hold 16-bit values, found [{low}, {high}]; convert it to 8 bits")
+        pixels = pixels if image.mode == "F" else pixels.astype(np.uint16)
+        image = Image.fromarray((_scale(pixels, float_range) * 255).round().astype(np.uint8))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale(pixels: np.ndarray, float_range: tuple[float, float]) -> np.ndarray:
+    """float32 in [0, 1] from uint8, uint16 or floating-point pixels; refuses what does not fit its declared range."""
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"integer images must be uint8 or uint16, found {pixels.dtype}; convert with .astype('uint8')")
+    low, high = float_range
+    slack = 1e-3 * (high - low)  # interpolation overshoots a little
+    found = (float(pixels.min()), float(pixels.max())) if pixels.size else (low, high)
+    if not (found[0] >= low - slack and found[1] <= high + slack):  # written so that NaN is refused too
+        raise ValueError(
+            f"float pixels must lie in float_range [{low:g}, {high:g}], found [{found[0]:.4g}, {found[1]:.4g}]; "
+            f"pass float_range=… (one of {FLOAT_RANGES}) if black and white are other values"
+        )
+    return ((pixels.astype(np.float32) - low) / (high - low)).clip(0, 1)
+
+
+def _three_channels(pixels: np.ndarray) -> np.ndarray:
+    """(height, width[, 1 or 3]) -> (height, width, 3)."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or pixels.size == 0:
+        raise ValueError(
+            f"an array must be (height, width), (height, width, 1 or 3), a tensor (1 or 3, height, width); "
+            f"found, channels last, {pixels.shape}"
+        )
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+def _resize_array(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bilinear, antialiased, without rounding to 8 bits: PIL's filter, channel by channel."""
+    if (pixels.shape[1], pixels.shape[0]) == shape:
+        return np.ascontiguousarray(pixels)
+    channels = [Image.fromarray(np.ascontiguousarray(pixels[..., c])) for c in range(3)]
+    return np.stack([np.asarray(channel.resize(shape, Image.Resampling.BILINEAR)) for channel in channels], axis=-1)
+
+
+if __name__.startswith("difiqa_hf."):  # not for a copy of this file that came from the Hub
+    # AutoImageProcessor finds the class by its name in preprocessor_config.json. The first argument, where a model's
+    # configuration class usually stands, is only a key; our own class spares the import of a model. Where torchvision
+    # is installed, "torchvision" is asked for first.
+    backends = dict.fromkeys(("pil", "torchvision"), FaceImageProcessor)
+    AutoImageProcessor.register(FaceImageProcessor, image_processor_classes=backends, exist_ok=True)
