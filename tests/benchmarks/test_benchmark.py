@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from difiqa_hf.benchmarks import UnavailableImageError, load_benchmark
 from difiqa_hf.benchmarks.base import leave_out_unavailable
@@ -52,6 +53,12 @@ def test_no_image_at_all_is_an_error_with_an_example(lfw_root):
     for path in lfw_root.rglob("*.jpg"):
         path.unlink()
     with pytest.raises(ValueError, match=r"none of the 24 .* 28 of 28 images .* P0_0/P0_0_0001\.jpg: missing"):
+        leave_out_unavailable(load_benchmark("lfw", lfw_root))
+
+
+def test_images_of_another_size_warn(lfw_root):
+    Image.new("RGB", (250, 250)).save(lfw_root / "lfw/P0_0/P0_0_0001.jpg")
+    with pytest.warns(UserWarning, match=r"1 of 28 images, P0_0/P0_0_0001\.jpg first, are not 112 x 112"):
         leave_out_unavailable(load_benchmark("lfw", lfw_root))
 
 

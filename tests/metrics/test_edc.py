@@ -1,5 +1,7 @@
 """The curves against a slow independent statement of the protocols, and what must hold for any data."""
 
+import subprocess
+import sys
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -62,6 +64,11 @@ def slow_edc(similarity, genuine, quality, fmr, limit):
             kept = scores[worst >= sorted(worst)[discarded]]
             area += max(right - left, Decimal(0)) * int((kept <= v).sum()) / len(kept)
         return float(area)
+
+
+def test_needs_numpy_only():
+    code = "import sys, difiqa_hf.metrics; print(sorted({'torch', 'transformers', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("options", PAPER_OPTIONS, ids=str)

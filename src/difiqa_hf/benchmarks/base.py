@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -11,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from difiqa_hf.image_processing import to_rgb
+
+SIZE = (112, 112)
 Root = Path | zipfile.Path
 
 
@@ -104,7 +108,7 @@ class Benchmark:
 def decode(data: bytes, name: str) -> Image.Image:
     """Decode to RGB, all of it: a truncated file is refused."""
     try:
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        return to_rgb(Image.open(io.BytesIO(data)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnavailableImageError(f"{name}: unreadable: {error}") from error
 
@@ -157,15 +161,25 @@ def leave_out_unavailable(benchmark: Benchmark) -> Available:
 
     Raises:
         ValueError: if no comparison is left.
+
+    Warns:
+        UserWarning: if images do not have the size of aligned faces.
     """
-    digests, problems = {}, {}
+    digests, problems, resized = {}, {}, []
     for index, name in enumerate(benchmark.images):
         try:
             data = benchmark.read(index)
-            decode(data, benchmark.source(index))
+            if decode(data, benchmark.source(index)).size != SIZE:
+                resized.append(name)
             digests[name] = hashlib.sha256(data).hexdigest()
         except UnavailableImageError as error:
             problems[name] = str(error)
+    if resized:
+        warnings.warn(
+            f"{len(resized)} of {len(benchmark.images)} images, {resized[0]} first, are not 112 x 112: they are "
+            "resized, not aligned; figures mean something only for faces on the ArcFace template",
+            stacklevel=2,
+        )
     good = np.array([name in digests for name in benchmark.images])[benchmark.pairs].all(axis=1)
     if not good.any():
         raise ValueError(

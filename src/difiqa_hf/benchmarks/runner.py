@@ -68,10 +68,10 @@ def evaluate_benchmark(
     kept, options = available.benchmark, {"fmr": fmr, "protocol": protocol}
     results = []
     for (name, recognizer), embedding in zip(recognizers.items(), embeddings, strict=True):
-        similarity = cosine_similarity(embedding.values, kept.pairs)
+        revision, similarity = weights_revision(recognizer), cosine_similarity(embedding.values, kept.pairs)
         for method, quality in zip(methods, qualities, strict=True):
             row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
-            row |= {"recognizer": name, "recognizer_revision": weights_revision(recognizer)}
+            row |= {"recognizer": name, "recognizer_revision": revision}
             row |= figures(similarity, kept.genuine, quality.values[kept.pairs], seed, num_resamples, **options)
             row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}
             results.append(row)
@@ -88,7 +88,10 @@ def evaluate_benchmark(
 def _embedding_task(recognizer, device: str) -> Task:
     recognizer = recognizer.to(device) if isinstance(recognizer, torch.nn.Module) else recognizer
     revision = weights_revision(recognizer)
-    return Task(lambda pixel_values: embed(recognizer, pixel_values.to(device)), revision and f"embedding {revision}")
+    # the same weights fed with another colour order or crop are another recogniser
+    config = getattr(recognizer, "config", None)
+    fingerprint = f"embedding {revision} {config.to_json_string() if config else type(recognizer).__qualname__}"
+    return Task(lambda pixel_values: embed(recognizer, pixel_values.to(device)), revision and fingerprint)
 
 
 def _seconds(output: Output) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def bootstrap_pauc(
     """Percentile interval of `error_discard(...).pauc(limit)` over comparisons drawn with replacement.
 
     Genuine and impostor comparisons are drawn apart, so that every resample has as many of each as the benchmark.
-    Comparisons that share images or persons count as independent, so the interval is, if anything, too narrow.
+    Two limits: comparisons that share images or persons count as independent, which makes the interval too narrow; and
+    with k of a few, the threshold hangs on a few impostor scores, of which a resample often misses or repeats one.
 
     Args:
         similarity, genuine, quality, fmr, protocol, higher_is_better, **options: as in `error_discard`.
