@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from images import read_images, to_pixel_values
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -24,15 +23,20 @@ from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
 from difiqa_hf.recognizers import embed, load_recognizer
+from images import read_images, to_pixel_values
 
 # iResNet blocks behind a strided stem, a global depthwise convolution instead of the 25,088-wide linear layer
-STUDENT = dict(stem_stride=2, stem_width=32, layers=(2, 3, 3), widths=(40, 80, 112), head="gdc", head_width=256, embedding_size=512)  # fmt: skip
+STUDENT = dict(
+    stem_stride=2, stem_width=32, layers=(2, 3, 3), widths=(40, 80, 112), head="gdc", head_width=256, embedding_size=512
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--train_data", nargs="+", required=True, help="zips or folders of aligned 112x112 faces")
-    parser.add_argument("--teacher", nargs="+", required=True, help="recognisers: folders, Hub repositories or .safetensors files")
+    parser.add_argument(
+        "--teacher", nargs="+", required=True, help="recognisers: folders, Hub repositories or .safetensors files"
+    )
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--views", type=int, default=4, help="views of every image; the first is the image itself")
     parser.add_argument("--epochs", type=int, default=5, help="passes over all views")
@@ -45,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def view(image: Tensor, seed: int) -> Tensor:
-    """One random view of `image` (3, 112, 112) in [-1, 1]: flip, small similarity transform, tone, degradation (p = .4)."""
+    """A random view of `image` (3, 112, 112) in [-1, 1]: flip, small similarity transform, tone, degradation (.4)."""
     generator = torch.Generator().manual_seed(seed)
     draw = torch.rand(8, generator=generator) * 2 - 1
     x = image.flip(-1) if draw[0] > 0 else image
@@ -77,7 +81,7 @@ class Views(Dataset):
 
 @torch.inference_mode()
 def teacher_targets(loader: DataLoader, teachers: list, device, dtype) -> tuple[Tensor, Tensor]:
-    """Views (count, 3, 112, 112) uint8 and the concatenated unit embeddings of the teachers (count, sum of dims) float16."""
+    """Views (count, 3, 112, 112) uint8; the teachers' concatenated unit embeddings (count, sum of dims) float16."""
     views, targets = [], []
     for batch in tqdm(loader, desc="teachers", mininterval=10):
         pixels = to_pixel_values(batch.to(device))
@@ -128,9 +132,16 @@ def main(argv: list[str] | None = None) -> None:
     started, step = time.time(), 0
     with (output / "log.jsonl").open("w") as log:
         for epoch in range(args.epochs):
-            order = torch.randperm(len(views), generator=torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch)))
-            for rows in order[: len(order) // args.train_batch_size * args.train_batch_size].split(args.train_batch_size):
-                pixels, target = to_pixel_values(views[rows]).to(accelerator.device), targets[rows].to(accelerator.device)
+            order = torch.randperm(
+                len(views), generator=torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
+            )
+            for rows in order[: len(order) // args.train_batch_size * args.train_batch_size].split(
+                args.train_batch_size
+            ):
+                pixels, target = (
+                    to_pixel_values(views[rows]).to(accelerator.device),
+                    targets[rows].to(accelerator.device),
+                )
                 with accelerator.autocast():
                     embeddings = student(pixels).embeddings
                 loss = 1 - F.cosine_similarity(embeddings.float(), target).mean()

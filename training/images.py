@@ -19,7 +19,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[str]]:
-    """All images of zips and folders as uint8 (count, 3, size, size) RGB, with their names; what cannot be read is named and left out.
+    """All images of zips and folders as uint8 (count, 3, size, size) RGB, with names; unreadable ones are left out.
 
     Raises:
         ValueError: if nothing could be read.
@@ -97,7 +97,7 @@ def _permutation(count: int, seed: int) -> Tensor:
 
 
 def labelled_view(image: Tensor, name: str, copy: int, seed: int) -> Tensor:
-    """Pixel values (3, 112, 112) of copy 0 (the image itself) or of a degraded copy, a function of (name, copy, seed)."""
+    """Pixel values (3, 112, 112) of copy 0, the image itself, or a degraded copy drawn from (seed, name, copy)."""
     pixels = to_pixel_values(image)
     if copy == 0:
         return pixels

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from images import labelled_view, read_images
 from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
+from images import labelled_view, read_images
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,7 +24,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recognizer", help="replaces the checkpoint's recogniser")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--every", type=int, default=1, help="label every k-th image only")
-    parser.add_argument("--degraded_copies", type=int, default=0, help="degraded copies of every image, labelled as well")
+    parser.add_argument(
+        "--degraded_copies", type=int, default=0, help="degraded copies of every image, labelled as well"
+    )
     parser.add_argument("--num_repeats", type=int, default=10, help="n of Eq. 7")
     parser.add_argument("--part_size", type=int, default=128, help="images in one part file")
     parser.add_argument("--unet_dtype", choices=("float32", "bfloat16"), default="float32")

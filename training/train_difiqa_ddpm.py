@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
-from images import DiffusionSamples, read_images
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
+from images import DiffusionSamples, read_images
 
 # name -> block_out_channels, layers_per_block, patch_size             parameters, fp16 size
 MODELS = {
@@ -157,7 +157,7 @@ def resume(accelerator: Accelerator, output: Path) -> int:
 
 
 def save(accelerator, unet, ema: EMAModel, scheduler, output: Path, step: int, args: argparse.Namespace) -> None:
-    """Write training state and EMA weights; the marker is replaced last, so a kill leaves the previous checkpoint valid."""
+    """Write training state and EMA weights; the marker comes last: a kill leaves the previous checkpoint valid."""
     folder = f"state-{step % (2 * args.checkpointing_steps)}"  # two folders take turns
     accelerator.save_state(str(output / folder))
     if not accelerator.is_main_process:

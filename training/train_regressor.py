@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from images import labelled_view, read_images
 from torch import Tensor
 from tqdm import tqdm
 
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import load_recognizer
+from images import labelled_view, read_images
 
 # recipe -> head learning rate, base learning rate, how many of the base's last parameter tensors learn, epochs, batch
 RECIPES = {
-    "difiqa-r":       dict(head_lr=1e-3, base_lr=1e-4, base_tensors=100,  epochs=1, batch=128),  # as released, 2 M labels
+    "difiqa-r":       dict(head_lr=1e-3, base_lr=1e-4, base_tensors=100,  epochs=1, batch=128),  # released: 2 M labels
     "difiqa-r-small": dict(head_lr=2e-3, base_lr=5e-4, base_tensors=None, epochs=8, batch=64),   # the shipped one
 }  # fmt: skip
 
@@ -46,7 +46,10 @@ def read_labels(folder: Path) -> list[dict]:
     paths = sorted(folder.glob("part-*.jsonl"))
     numbers = [int(path.stem.split("-")[1]) for path in paths]
     if not paths or numbers != list(range(len(paths))):
-        raise ValueError(f"{folder} holds {len(paths)} label parts, the last is {max(numbers, default=None)}; run label_dataset.py again")
+        raise ValueError(
+            f"{folder} holds {len(paths)} label parts, the last is {max(numbers, default=None)}; "
+            "run label_dataset.py again"
+        )
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
@@ -69,7 +72,10 @@ def parameter_groups(model: DifFIQARegressor, recipe: dict) -> list[dict]:
     learning = base if recipe["base_tensors"] is None else base[-recipe["base_tensors"] :]
     for parameter in base[: len(base) - len(learning)]:
         parameter.requires_grad = False
-    return [{"params": list(model.head.parameters()), "lr": recipe["head_lr"]}, {"params": learning, "lr": recipe["base_lr"]}]
+    return [
+        {"params": list(model.head.parameters()), "lr": recipe["head_lr"]},
+        {"params": learning, "lr": recipe["base_lr"]},
+    ]
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -111,7 +117,9 @@ def main(argv: list[str] | None = None) -> None:
         for epoch in range(recipe["epochs"]):
             model.train()
             generator = torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
-            for rows in train[torch.randperm(len(train), generator=generator)].split(recipe["batch"])[: steps // recipe["epochs"]]:
+            for rows in train[torch.randperm(len(train), generator=generator)].split(recipe["batch"])[
+                : steps // recipe["epochs"]
+            ]:
                 pixels = views[rows].float() / 127.5 - 1
                 mirrored = torch.rand(len(rows), generator=generator) < 0.5
                 pixels[mirrored] = pixels[mirrored].flip(-1)

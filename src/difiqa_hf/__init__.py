@@ -27,7 +27,9 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 
 def __getattr__(name: str):
     if name not in _PUBLIC:
-        raise AttributeError(f"module 'difiqa_hf' has no attribute {name!r}; public names: {', '.join(sorted(_PUBLIC))}")
+        raise AttributeError(
+            f"module 'difiqa_hf' has no attribute {name!r}; public names: {', '.join(sorted(_PUBLIC))}"
+        )
     return getattr(importlib.import_module(f"difiqa_hf.{_PUBLIC[name]}"), name)
 
 

@@ -1,4 +1,4 @@
-"""d(x) of Eq. 6: the random chain of blurs, resizes, noise and JPEG of BSRGAN (Zhang et al., ICCV 2021), as DifFIQA uses it.
+"""d(x) of Eq. 6: the random blurs, resizes, noise and JPEG of BSRGAN (Zhang et al., ICCV 2021), as DifFIQA uses them.
 
 The released code enlarges the 112-pixel crop to 512, degrades it at scale factor 4 and shrinks the result again: nearly
 all of its time goes into pixels that carry no information. Here the 512-pixel canvas is *represented* by 256 pixels,
@@ -236,7 +236,9 @@ def degrade(pixel_values: Tensor, seeds: Sequence[int], rounds: int | None = Non
     for image, seed in zip(pixel_values, seeds, strict=True):
         rng = random.Random(int(seed))
         extra = rng.random(), rng.random()
-        count = 1 + (extra[0] < ROUND_PROBABILITIES[1]) + (extra[1] < ROUND_PROBABILITIES[2]) if rounds is None else rounds
+        count = (
+            1 + (extra[0] < ROUND_PROBABILITIES[1]) + (extra[1] < ROUND_PROBABILITIES[2]) if rounds is None else rounds
+        )
         x = image[None].float() / 2 + 0.5
         for _ in range(count):
             x = apply_plan(x, draw_plan(rng))

@@ -28,7 +28,7 @@ def _column(values: Tensor, like: Tensor) -> Tensor:
 def add_noise(clean: Tensor, noise: Tensor, timestep: Tensor, alpha_bar: Tensor) -> Tensor:
     """Eq. 2: x_t = sqrt(alpha-bar_t) x_0 + sqrt(1 - alpha-bar_t) noise, always in float32.
 
-    Half precision is refused by arithmetic, not by taste: in bfloat16 the noise of t = 5 (standard deviation .016) vanishes.
+    In bfloat16 the noise of t = 5 (standard deviation .016) would vanish.
 
     Args:
         clean, noise: (batch, 3, height, width).
@@ -98,7 +98,7 @@ def stable_seed(*parts: object) -> int:
 
 
 def image_digests(pixel_values: Tensor) -> list[str]:
-    """A name for every image made of its own pixels (rounded to 8 bits), so that it draws the same noise in any batch."""
+    """A name for every image, made of its own pixels (rounded to 8 bits): it draws the same noise in any batch."""
     levels = ((pixel_values.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
     return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in levels]
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.image_processing_utils import ImageProcessingMixin  # noqa: F401  diffusers looks base classes up in this module
 
 from difiqa_hf import recognizers
 from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, restore, stable_seed
@@ -36,7 +35,7 @@ class DifFIQAPipeline(DiffusionPipeline):
         forward: also compare with the noisy images (off: ablation A2).
         reference_quantiles: evenly spaced quantiles of the score on a reference set, from 0 to 100 %, for percentiles.
 
-    The noise of an image is drawn from (seed, its own pixels, repeat): neither its neighbours nor the batch size matter.
+    The noise of an image comes from (seed, its own pixels, repeat): neither its neighbours nor the batch size matter.
     """
 
     model_cpu_offload_seq = "unet->recognizer"
@@ -63,11 +62,16 @@ class DifFIQAPipeline(DiffusionPipeline):
             image_processor=image_processor or FaceImageProcessor(),
         )
         self.register_to_config(
-            timestep=timestep, num_repeats=num_repeats, flip=flip, forward=forward, reference_quantiles=reference_quantiles
+            timestep=timestep,
+            num_repeats=num_repeats,
+            flip=flip,
+            forward=forward,
+            reference_quantiles=reference_quantiles,
         )
         if scheduler.config.prediction_type != "sample":
             raise ValueError(
-                f"the denoiser must predict x0 (prediction_type='sample', Eq. 5), the scheduler says {scheduler.config.prediction_type!r}"
+                "the denoiser must predict x0 (prediction_type='sample', Eq. 5), "
+                f"the scheduler says {scheduler.config.prediction_type!r}"
             )
 
     @classmethod
@@ -75,7 +79,9 @@ class DifFIQAPipeline(DiffusionPipeline):
         """The pipeline that the package ships; no download. Keyword arguments as for `from_pretrained`."""
         folder = Path(str(files("difiqa_hf") / "checkpoints" / "difiqa"))
         if not (folder / "model_index.json").exists():
-            raise FileNotFoundError(f"this installation has no default checkpoint at {folder}; reinstall, or use from_pretrained")
+            raise FileNotFoundError(
+                f"this installation has no default checkpoint at {folder}; reinstall, or use from_pretrained"
+            )
         return cls.from_pretrained(folder, **kwargs)
 
     @torch.no_grad()
@@ -92,7 +98,8 @@ class DifFIQAPipeline(DiffusionPipeline):
         """Score aligned faces.
 
         Args:
-            images: what `FaceImageProcessor` takes (paths, PIL images, arrays), or pixel values (batch, 3, 112, 112), RGB in [-1, 1].
+            images: paths, PIL images or arrays for `FaceImageProcessor`, or pixel values (batch, 3, 112, 112), RGB in
+                [-1, 1].
             timestep, num_repeats, flip, forward: override the pipeline's configuration.
             seed: of all noise.
             batch_size: copies of images that go through the networks at once; changes speed and memory, not the scores
@@ -151,7 +158,9 @@ class DifFIQAPipeline(DiffusionPipeline):
         if num_repeats < 1 or batch_size < 1:
             raise ValueError(f"num_repeats and batch_size must be at least 1, found {num_repeats} and {batch_size}")
         if self.active_recognizer is None:
-            raise ValueError("DifFIQA needs a recogniser: pass recognizer=… to from_pretrained, a model or any callable")
+            raise ValueError(
+                "DifFIQA needs a recogniser: pass recognizer=… to from_pretrained, a model or any callable"
+            )
 
     def _pixel_values(self, images) -> Tensor:
         if not isinstance(images, Tensor):

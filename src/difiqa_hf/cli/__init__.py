@@ -17,7 +17,9 @@ COMMANDS = {
 
 def build_parser() -> argparse.ArgumentParser:
     """The top-level parser; the subcommands' own arguments are added by `main`, one module only."""
-    parser = argparse.ArgumentParser(prog="difiqa", description="Face image quality: how well can a recogniser use this image?")
+    parser = argparse.ArgumentParser(
+        prog="difiqa", description="Face image quality: how well can a recogniser use this image?"
+    )
     parser.add_argument("--version", action="version", version=f"difiqa_hf {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():

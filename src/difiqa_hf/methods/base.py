@@ -1,4 +1,4 @@
-"""What a quality method is: pixels in, one number per image out, and everything that a user must know about that number."""
+"""What a quality method is: pixels in, one number per image out, and what a user must know about that number."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -65,7 +65,9 @@ def check_pixel_values(pixel_values: Tensor) -> None:
         found = tuple(pixel_values.shape) if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
         raise ValueError(f"pixel_values must be a tensor (batch, 3, height, width), found {found}")
     if not pixel_values.is_floating_point():
-        raise ValueError(f"pixel_values must be floating point in [-1, 1], found {pixel_values.dtype}; use FaceImageProcessor")
+        raise ValueError(
+            f"pixel_values must be floating point in [-1, 1], found {pixel_values.dtype}; use FaceImageProcessor"
+        )
     if pixel_values.numel() == 0:
         raise ValueError(f"pixel_values is empty: shape {tuple(pixel_values.shape)}")
     low, high = pixel_values.aminmax()

@@ -31,7 +31,7 @@ def create_method(name: str, **options) -> QualityMethod:
 
     Args:
         name: one of `list_methods()`.
-        **options: those of the method's class; `recognizer` (a model, a callable or a folder), `seed`, `device` are common.
+        **options: those of the method's class; common: `recognizer` (model, callable or folder), `seed`, `device`.
     """
     return method_class(name)(**options)
 

@@ -2,8 +2,8 @@
 
 import importlib
 
-# Each registers its classes at its end, so that touching one class is enough for that class. The lines stand there and
-# not here because a network may be used without this module, and guarded, so that they do nothing in a remote-code copy.
+# Each registers its classes at its end, so that touching one class is enough for that class. The lines stand there, not
+# here, because a network may be used without this module; they are guarded: a remote-code copy registers nothing.
 MODULES = ("modeling_difiqa_regressor", "modeling_edgenext", "modeling_iresnet", "modeling_mobilefacenet")
 
 

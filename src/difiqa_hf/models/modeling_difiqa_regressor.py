@@ -39,7 +39,7 @@ class DifFIQARegressorConfig(PreTrainedConfig):
 
 @dataclass
 class DifFIQARegressorOutput(ModelOutput):
-    """`quality` (batch,), higher is better, 0 and 1 being the lowest and highest training label; `embeddings` (batch, dim)."""
+    """`quality` (batch,), higher is better, 0 and 1 were the extreme training labels; `embeddings` (batch, dim)."""
 
     loss: Tensor | None = None
     quality: Tensor | None = None
@@ -47,7 +47,7 @@ class DifFIQARegressorOutput(ModelOutput):
 
 
 class DifFIQARegressor(PreTrainedModel):
-    """Quality (batch,) from pixel values (batch, 3, 112, 112), RGB in [-1, 1], by one pass through a recogniser and a head."""
+    """Quality (batch,) of faces (batch, 3, 112, 112), RGB in [-1, 1]: one pass through a recogniser and a head."""
 
     config_class = DifFIQARegressorConfig
     base_model_prefix = "backbone"
@@ -57,7 +57,9 @@ class DifFIQARegressor(PreTrainedModel):
     def __init__(self, config: DifFIQARegressorConfig):
         super().__init__(config)
         if not config.backbone_config:
-            raise ValueError("backbone_config is empty; build a regressor with DifFIQARegressor.from_embedder(recognizer)")
+            raise ValueError(
+                "backbone_config is empty; build a regressor with DifFIQARegressor.from_embedder(recognizer)"
+            )
         settings = dict(config.backbone_config)
         backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
         self.backbone = AutoModel.from_config(backbone_config)
@@ -79,7 +81,7 @@ class DifFIQARegressor(PreTrainedModel):
 
     @classmethod
     def from_embedder(cls, recognizer: PreTrainedModel, **config) -> "DifFIQARegressor":
-        """A regressor on a copy of `recognizer`'s weights, with a fresh head; `config` goes to `DifFIQARegressorConfig`."""
+        """A regressor on a copy of `recognizer`'s weights and a fresh head; `config` as in `DifFIQARegressorConfig`."""
         settings = recognizer.config.to_diff_dict() | {"model_type": recognizer.config.model_type}
         model = cls(DifFIQARegressorConfig(backbone_config=settings, **config))
         model.backbone.load_state_dict(recognizer.state_dict())

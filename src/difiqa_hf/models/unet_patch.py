@@ -1,10 +1,10 @@
-"""A `UNet2DModel` on space-to-depth patches that predicts a correction of its input: the denoiser D of Eq. 5, cheaper."""
+"""A `UNet2DModel` on space-to-depth patches that predicts a correction of its input: D of Eq. 5, cheaper."""
 
 import math
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DModel
+from diffusers import ModelMixin, UNet2DModel  # noqa: F401  pipelines look for their base class in this module
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor
@@ -13,10 +13,10 @@ from torch import Tensor
 class PatchUNet2DModel(UNet2DModel):
     """`UNet2DModel` between a pixel unshuffle and a pixel shuffle, with the input added back.
 
-    The clean image differs from a training input by noise of standard deviation sqrt(1 - alphas_cumprod[t]) and by the
-    blended degradation, at most `degradation_std * degradation_weight(t)`. The network predicts that difference in units
-    of its expected size c(t), so a face that needs no repair passes through unharmed however small t is, which a network
-    that must redraw the whole image learns late. The output is still x0 (`prediction_type="sample"`).
+    The clean image differs from a training input by noise of standard deviation sqrt(1 - alphas_cumprod[t]) and by
+    the blended degradation, about `degradation_std * degradation_weight(t)`. The network predicts that difference in
+    units of its expected size c(t), so a face that needs no repair passes through unharmed however small t is, which
+    a network that must redraw the whole image learns late. The output is still x0 (`prediction_type="sample"`).
 
     Args:
         sample_size: height and width inside the network, that is of the image divided by `patch_size`.
@@ -25,6 +25,7 @@ class PatchUNet2DModel(UNet2DModel):
         degradation_timesteps: T of Eq. 6.
         degradation_std: standard deviation of d(x) - x over the pixels of [-1, 1] images.
         num_train_timesteps: length of the cosine schedule that c(t) assumes.
+        **kwargs: further arguments of `UNet2DModel`.
     """
 
     keeps_input_precision = True  # may run in bfloat16 on a float32 sample: only the correction is rounded
@@ -40,16 +41,17 @@ class PatchUNet2DModel(UNet2DModel):
         block_out_channels: tuple[int, ...] = (48, 72, 96, 128),
         layers_per_block: int = 1,
         norm_num_groups: int = 8,
-        add_attention: bool = True,
         attention_head_dim: int = 32,
         patch_size: int = 2,
         degradation_timesteps: int = 100,
         degradation_std: float = 0.09,
         num_train_timesteps: int = 1000,
+        **kwargs,
     ):
         if in_channels != 3 * patch_size**2 or out_channels != in_channels:
             raise ValueError(
-                f"in_channels and out_channels must be 3 * patch_size**2 = {3 * patch_size**2}, found {in_channels} and {out_channels}"
+                f"in_channels and out_channels must be 3 * patch_size**2 = {3 * patch_size**2}, "
+                f"found {in_channels} and {out_channels}"
             )
         own = {
             "patch_size": patch_size,
@@ -66,12 +68,17 @@ class PatchUNet2DModel(UNet2DModel):
             block_out_channels=block_out_channels,
             layers_per_block=layers_per_block,
             norm_num_groups=norm_num_groups,
-            add_attention=add_attention,
             attention_head_dim=attention_head_dim,
+            **kwargs,
         )
-        self.register_to_config(**own)
+        self.register_to_config(**own)  # again: the parent has registered its own arguments over them
         torch.nn.init.zeros_(self.conv_out.weight)  # the untrained network restores nothing: x0 = x_t
         torch.nn.init.zeros_(self.conv_out.bias)
+
+    @staticmethod
+    def _get_init_keys(input_class) -> set[str]:
+        """The parent's arguments are accepted too: without this, loading a saved model warns about each of them."""
+        return UNet2DModel._get_init_keys(input_class) | UNet2DModel._get_init_keys(UNet2DModel)
 
     def correction_scale(self, timestep: Tensor) -> Tensor:
         """c(t): expected size of x0 - x_t, for 0-based timesteps (batch,); closed form of the cosine schedule."""

@@ -1,0 +1,117 @@
+"""DifFIQA end to end on toy networks: Eq. 7, its ablations, and a score that depends on nothing but image and seed."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, posterior, stable_seed
+from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
+from toys import toy_faces, toy_pipeline, toy_recognizer, toy_unet
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return toy_pipeline(num_repeats=3)
+
+
+def test_score_is_equation_7_written_out(pipeline):
+    """The whole procedure once more for one image, one copy at a time, with loops instead of batches."""
+    x = toy_faces(1)
+    alpha_bar = alphas_cumprod(pipeline.scheduler)
+    digest = image_digests(x)[0]
+
+    def embed(image):
+        with torch.no_grad():
+            return pipeline.recognizer(image).embeddings
+
+    terms = torch.zeros(3, 4)
+    for repeat in range(3):
+        for side in (False, True):
+            image = x.flip(-1) if side else x
+            draw = NoiseStream([stable_seed(0, digest, repeat, side)], x.shape[1:])
+            noisy = sample = add_noise(image, draw(), torch.tensor([4]), alpha_bar)
+            for t in (4, 3, 2, 1, 0):
+                with torch.no_grad():
+                    predicted = pipeline.unet(sample, t).sample.clamp(-1, 1)
+                mean, deviation = posterior(predicted, sample, t, alpha_bar)
+                sample = mean + deviation * draw() if t else mean
+            terms[repeat, 2 * side] = F.cosine_similarity(embed(x), embed(noisy))
+            terms[repeat, 2 * side + 1] = F.cosine_similarity(embed(x), embed(sample))
+    out = pipeline(x)
+    assert out.term_names == ("noisy", "restored", "noisy_flipped", "restored_flipped")
+    assert torch.allclose(out.terms[0], terms.mean(0), atol=1e-5)
+    assert out.quality.item() == pytest.approx(terms.mean().item(), abs=1e-5)
+    expected = terms.mean(1).std().item() / math.sqrt(3)
+    assert out.standard_error.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_score_does_not_depend_on_neighbours_order_or_batch_size(pipeline):
+    x = toy_faces(5)
+    reference = pipeline(x, batch_size=30)
+    assert torch.equal(reference.quality, pipeline(x, batch_size=30).quality)
+    for size in (1, 7, 64):
+        other = pipeline(x, batch_size=size)
+        assert torch.allclose(other.quality, reference.quality, atol=2e-6)
+        assert other.quality.argsort().tolist() == reference.quality.argsort().tolist()
+    assert torch.allclose(pipeline(x.flip(0)).quality.flip(0), reference.quality, atol=2e-6)
+    assert torch.allclose(pipeline(x[2:3]).quality, reference.quality[2:3], atol=2e-6)
+
+
+def test_seed_and_repeats(pipeline):
+    x = toy_faces(1)
+    assert not torch.equal(pipeline(x, seed=1).quality, pipeline(x, seed=0).quality)
+    single = pipeline(x, num_repeats=1)
+    assert math.isnan(single.standard_error.item())
+    assert single.quality.item() != pipeline(x).quality.item()
+
+
+def test_ablations_drop_their_terms(pipeline):
+    x = toy_faces(2)
+    full = pipeline(x)
+    no_flip, no_forward = pipeline(x, flip=False), pipeline(x, forward=False)
+    assert no_flip.term_names == ("noisy", "restored")
+    assert no_forward.term_names == ("restored", "restored_flipped")
+    assert torch.allclose(no_flip.terms, full.terms[:, :2], atol=2e-6)
+    assert torch.allclose(no_forward.quality, full.terms[:, 1::2].mean(1), atol=2e-6)
+    assert pipeline(x, timestep=20).quality.shape == (2,)
+
+
+def test_any_callable_may_be_the_recogniser():
+    def mean_colours(pixel_values):
+        return F.adaptive_avg_pool2d(pixel_values, 4).flatten(1)
+
+    pipeline = DifFIQAPipeline(toy_unet(), toy_pipeline().scheduler, mean_colours)
+    pipeline.set_progress_bar_config(disable=True)
+    assert torch.isfinite(pipeline(toy_faces(2), num_repeats=1).quality).all()
+
+
+def test_wrong_use_is_refused(pipeline):
+    with pytest.raises(ValueError, match="between 1 and 1000, found 0"):
+        pipeline(toy_faces(1), timestep=0)
+    with pytest.raises(ValueError, match="at least 1"):
+        pipeline(toy_faces(1), num_repeats=0)
+    with pytest.raises(ValueError, match="needs a recogniser"):
+        DifFIQAPipeline(toy_unet(), pipeline.scheduler)(toy_faces(1))
+    epsilon = type(pipeline.scheduler).from_config(pipeline.scheduler.config, prediction_type="epsilon")
+    with pytest.raises(ValueError, match="must predict x0"):
+        DifFIQAPipeline(toy_unet(), epsilon)
+
+
+def test_save_and_load_keep_every_score(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    loaded = DifFIQAPipeline.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    assert loaded.config.num_repeats == 3
+    assert torch.equal(loaded(toy_faces(3)).quality, pipeline(toy_faces(3)).quality)
+    swapped = DifFIQAPipeline.from_pretrained(tmp_path, recognizer=toy_recognizer(seed=5))
+    swapped.set_progress_bar_config(disable=True)
+    assert not torch.equal(swapped(toy_faces(3)).quality, pipeline(toy_faces(3)).quality)
+
+
+def test_half_precision_network_changes_little(pipeline):
+    x = toy_faces(3)
+    half = toy_pipeline(num_repeats=3)
+    half.unet.to(torch.bfloat16)
+    assert torch.allclose(half(x).quality, pipeline(x).quality, atol=5e-3)
