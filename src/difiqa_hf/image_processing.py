@@ -8,7 +8,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import AutoImageProcessor
 from transformers.image_processing_backends import PilBackend
-from transformers.image_processing_utils import BatchFeature, ImageProcessingMixin  # noqa: F401  for diffusers, which looks for the base class here
+from transformers.image_processing_utils import (
+    BatchFeature,
+    ImageProcessingMixin,  # noqa: F401  diffusers looks for it here
+)
 from transformers.image_utils import SizeDict
 from transformers.processing_utils import ImagesKwargs
 

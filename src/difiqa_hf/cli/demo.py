@@ -1,0 +1,58 @@
+"""Score NASA's portrait of Eileen Collins (public domain, from scikit-image) and its degraded versions, offline.
+
+Prints the ranking and where it is not as expected, and writes it with the pictures to one HTML file.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add, methods = parser.add_argument, ["difiqa", "difiqa-r"]
+    add("-o", "--output", default="demo_output", type=Path, metavar="DIR", help="folder for the HTML file")
+    add("--method", nargs="+", default=methods, metavar="NAME", help="quality methods; the first one ranks")
+
+
+def run(args: argparse.Namespace) -> int:
+    start = time.perf_counter()
+    from transformers.utils.logging import disable_progress_bar
+
+    from difiqa_hf.demo.ranking import check_expectations
+    from difiqa_hf.demo.sheet import render_sheet
+    from difiqa_hf.demo.versions import make_versions
+    from difiqa_hf.image_processing import FaceImageProcessor
+    from difiqa_hf.methods import create_method
+
+    disable_progress_bar()  # of loading weights
+    versions = make_versions()
+    pixel_values = FaceImageProcessor()([version.image for version in versions]).pixel_values
+    qualities, revisions = {}, []
+    for name in args.method:
+        print(f"scoring {len(versions)} versions by {name} on the CPU …", flush=True)
+        method = create_method(name)
+        qualities[name] = method(pixel_values).tolist()
+        revisions.append(f"{name} {method.revision}".rstrip())
+
+    print()
+    _print_table(versions, qualities)
+    for name, values in qualities.items():
+        print(f"\n{name}")
+        for expectation in check_expectations(versions, values):
+            print(f"  {expectation}")
+    args.output.mkdir(parents=True, exist_ok=True)
+    sheet = args.output / "demo.html"
+    sheet.write_text(render_sheet(versions, qualities, ", ".join(revisions)), encoding="utf-8")
+    print(f"\n{sheet} written, {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def _print_table(versions: list, qualities: dict[str, list[float]]) -> None:
+    """Rank, version and a column per method, best of the first method on top."""
+    from difiqa_hf.demo.ranking import rank
+
+    width = max(len(version.name) for version in versions)
+    print("rank", "version".ljust(width), *(name.rjust(9) for name in qualities), sep="  ")
+    for place, i in enumerate(rank(next(iter(qualities.values()))), 1):
+        scores = (f"{values[i]:9.4f}" for values in qualities.values())
+        print(f"{place:4d}", versions[i].name.ljust(width), *scores, sep="  ")

@@ -1,0 +1,92 @@
+"""The ranking as one HTML file: pictures inside, no script, nothing loaded from elsewhere."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from string import Template
+
+from PIL import Image
+
+from difiqa_hf.demo.ranking import check_expectations, rank
+from difiqa_hf.demo.versions import Version
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Face image quality: one portrait, $count versions</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.2; }
+h2 { font-size: 1.1rem; margin-top: 2rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }
+.grid { padding: 0; list-style: none; }
+figure { margin: 0; }
+img { width: 100%; display: block; border-radius: 4px; }
+.original img { outline: 3px solid #2a7de1; }
+figcaption { font-size: .85rem; line-height: 1.35; margin-top: .3rem; }
+figcaption b { display: block; }
+.score { display: flex; justify-content: space-between; font-variant-numeric: tabular-nums; }
+footer { font-size: .85rem; opacity: .8; margin-top: 2rem; }
+</style>
+</head>
+<body>
+<h1>One portrait, $count versions, ranked by face image quality</h1>
+<p>Best first, by <b>$first</b>. A quality says how well a face recogniser can use the image, not how pleasing it is.
+The numbers of two methods have different scales; what counts is the order.</p>
+<ol class="grid">
+$cards
+</ol>
+<h2>What should hold, and where it does not</h2>
+$expectations
+<footer>Photograph: Eileen Collins, NASA, public domain, from scikit-image.
+Made by <code>difiqa demo</code>; $note.</footer>
+</body>
+</html>
+""")
+
+
+def render_sheet(versions: Sequence[Version], qualities: Mapping[str, Sequence[float]], note: str = "") -> str:
+    """The whole page.
+
+    Args:
+        versions: the original first.
+        qualities: one list per method, in the order of `versions`; the first method ranks.
+        note: for the foot of the page: revisions, say.
+    """
+    first = next(iter(qualities))
+    order = rank(qualities[first])
+    cards = [
+        _card(place, versions[i], {name: values[i] for name, values in qualities.items()})
+        for place, i in enumerate(order, 1)
+    ]
+    lists = [_expectations(name, check_expectations(versions, values)) for name, values in qualities.items()]
+    parts = {"first": escape(first), "cards": "\n".join(cards), "expectations": "\n".join(lists), "note": escape(note)}
+    return _PAGE.substitute(parts, count=len(versions))
+
+
+def _card(place: int, version: Version, qualities: Mapping[str, float]) -> str:
+    scores = "".join(
+        f'<span class="score"><span>{escape(name)}</span><span>{quality:.3f}</span></span>'
+        for name, quality in qualities.items()
+    )
+    name = escape(version.name)
+    return (
+        f'<li class="{"original" if version.step == 0 else "degraded"}"><figure>'
+        f'<img src="{_data_uri(version.image)}" width="{version.image.width}" alt="{name}">'
+        f"<figcaption><b>{place}. {name}</b>{scores}</figcaption></figure></li>"
+    )
+
+
+def _expectations(method: str, expectations: Sequence) -> str:
+    items = "".join(f"<li>{escape(str(expectation))}</li>" for expectation in expectations)
+    return f"<h3>{escape(method)}</h3><ul>{items}</ul>"
+
+
+def _data_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
