@@ -28,23 +28,27 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
     path = Path(SHIPPED if source is None else source).expanduser()
     if path.suffix == ".safetensors" or path.is_file():
         if not path.is_file():
-            raise FileNotFoundError(f"no recogniser at {path}")
+            raise FileNotFoundError(f"no recogniser at {source}")
         model = convert_recognizer(path)
     elif path.is_dir():
         model = _from_pretrained(path)
     elif source is None:
         raise FileNotFoundError(f"no shipped recogniser at {SHIPPED}; name one: a folder, a file or a repository")
     elif isinstance(source, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1:
-        raise FileNotFoundError(f"no recogniser at {path}")
+        raise FileNotFoundError(f"no recogniser at {source}")
     else:
         model = _from_pretrained(source)
     return model.requires_grad_(False).eval().to(device)
 
 
 def _from_pretrained(source: str | Path) -> PreTrainedModel:
-    """AutoModel, but weights that are missing are an error: transformers would warn and draw them at random."""
+    """AutoModel in float32 whatever the storage; missing weights are an error, where transformers would draw them."""
     auto.register()
-    model, info = AutoModel.from_pretrained(source, trust_remote_code=False, output_loading_info=True)
+    options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True)
+    try:
+        model, info = AutoModel.from_pretrained(source, **options)
+    except OSError as error:  # which does not always say what was asked for
+        raise OSError(f"cannot load the recogniser {source}: {error}") from error
     problems = {kind: sorted(map(str, keys))[:3] for kind, keys in info.items() if keys}
     if problems:
         raise ValueError(f"the weights of {source} do not fit {type(model).__name__}: {problems}")

@@ -76,10 +76,11 @@ class MobileFaceNetConfig(PreTrainedConfig):
         """The crop lies inside the image; mean and standard deviation have three channels."""
         if len(self.image_mean) != 3 or len(self.image_std) != 3 or min(self.image_std) <= 0:
             raise ValueError(f"image_mean and image_std have 3 values each, found {self.image_mean}, {self.image_std}")
-        if self.crop is not None:
-            top, left, height, width = self.crop
-            if min(top, left, height - 1, width - 1) < 0 or max(top + height, left + width) > self.image_size:
-                raise ValueError(f"crop (top, left, height, width) = {self.crop} exceeds side {self.image_size}")
+        crop, size = self.crop, self.image_size
+        if crop is not None and (
+            len(crop) != 4 or min(crop) < 0 or 0 in crop[2:] or crop[0] + crop[2] > size or crop[1] + crop[3] > size
+        ):
+            raise ValueError(f"crop must be (top, left, height, width) within side {size}, found {crop}")
 
     @property
     def input_shape(self) -> tuple[int, int]:

@@ -1,0 +1,134 @@
+"""The four released recognisers of ../shared/weights: strict loading, golden embeddings, accuracy on LFW."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from difiqa_hf.conversion.recognizers import convert_recognizer
+from difiqa_hf.recognizers import embed, load_recognizer
+
+# name -> (parameters, accuracy in percent on LFW's ten folds)
+RELEASED = {
+    "edgeface_xs": (2_242_620, 99.53),
+    "mobilefacenet_webface600k": (3_399_424, 99.47),
+    "mobilefacenet_relu6_ms1m": (999_936, 99.37),
+    "mobilefacenet_casia_112x96": (999_680, 99.02),
+}
+TWO_ORDERS = 0.99  # highest cosine between embeddings of an image in the right and in the wrong colour order
+
+
+@pytest.fixture(params=RELEASED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def archive(shared):
+    with zipfile.ZipFile(shared / "data" / "lfw_aligned112.zip") as archive:
+        yield archive
+
+
+def read(archive: zipfile.ZipFile, path: str) -> torch.Tensor:
+    """Pixel values (3, 112, 112) of an LFW image."""
+    with archive.open(f"lfw/{path}") as file:
+        pixels = np.asarray(Image.open(file).convert("RGB"))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 127.5 - 1
+
+
+@pytest.fixture(scope="module")
+def golden(shared, archive):
+    """Pixel values (16, 3, 112, 112) and the expected embeddings by name."""
+    arrays = np.load(shared / "golden" / "recognizers" / "lfw_embeddings.npz")
+    return torch.stack([read(archive, path) for path in arrays["files"]]), arrays
+
+
+@pytest.fixture
+def recognizer(shared, name):
+    return load_recognizer(shared / "weights" / f"{name}.safetensors")
+
+
+def test_golden_embeddings(recognizer, name, golden):
+    pixel_values, expected = golden
+    with torch.no_grad():
+        cosine = F.cosine_similarity(embed(recognizer, pixel_values), torch.from_numpy(expected[name]))
+    assert len(cosine) == 16 and cosine.min() > 0.9999, cosine
+    assert recognizer.num_parameters() == RELEASED[name][0]
+
+
+def test_round_trip_is_bit_exact(recognizer, golden, tmp_path):
+    recognizer.save_pretrained(tmp_path)
+    with torch.no_grad():
+        assert torch.equal(embed(load_recognizer(tmp_path), golden[0][:2]), embed(recognizer, golden[0][:2]))
+
+
+def test_wrong_color_order_hurts(recognizer, golden):
+    pixel_values, _ = golden
+    with torch.no_grad():
+        right = embed(recognizer, pixel_values)
+        recognizer.config.color_order = "bgr"
+        wrong = embed(recognizer, pixel_values)
+    assert F.cosine_similarity(right, wrong).max() < TWO_ORDERS
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_altered_file_is_refused(shared, name, change, tmp_path):
+    state = load_file(shared / "weights" / f"{name}.safetensors")
+    key = next(key for key in state if key.endswith("0.weight"))
+    if change == "missing":
+        del state[key]
+    elif change == "unexpected":
+        state["surprise.weight"] = torch.zeros(1)
+    else:
+        state[key] = torch.zeros(1, 2, 3)
+    save_file(state, tmp_path / "altered.safetensors")
+    with pytest.raises(ValueError, match=r"altered\.safetensors looks like .* but does not fit") as error:
+        convert_recognizer(tmp_path / "altered.safetensors")
+    found = {"missing": "Missing key", "unexpected": "surprise.weight", "shape": "size mismatch"}[change]
+    assert found in str(error.value)
+
+
+def test_unknown_file_is_named_with_its_keys(tmp_path):
+    save_file({"bert.embeddings.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors holds no known recogniser: 1 keys.*bert\.embeddings"):
+        convert_recognizer(tmp_path / "other.safetensors")
+
+
+def lfw_pairs(text: str) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Pairs of paths and whether they are genuine, in the order of pairs.txt: ten folds of 300 and 300."""
+    pairs, genuine = [], []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        first, second = (fields[0], fields[1]), (fields[-2] if len(fields) == 4 else fields[0], fields[-1])
+        pairs.append(tuple(f"{person}/{person}_{int(number):04d}.jpg" for person, number in (first, second)))
+        genuine.append(len(fields) == 3)
+    return pairs, np.array(genuine)
+
+
+def ten_fold_accuracy(similarity: np.ndarray, genuine: np.ndarray) -> float:
+    """LFW's protocol: for each fold of 600 the threshold that is best on the other nine; mean accuracy in percent."""
+    thresholds = np.unique(similarity)
+    correct = (similarity[:, None] >= np.linspace(thresholds[0], thresholds[-1], 4001)) == genuine[:, None]
+    folds = correct.reshape(10, 600, -1).mean(axis=1)
+    best = [(folds.sum(axis=0) - folds[i]).argmax() for i in range(10)]
+    return 100 * float(np.mean([folds[i, best[i]] for i in range(10)]))
+
+
+@pytest.mark.slow
+def test_lfw_accuracy(recognizer, name, shared, archive):
+    pairs, genuine = lfw_pairs(archive.read("pairs.txt").decode())
+    paths = sorted({path for pair in pairs for path in pair})
+    embeddings = []
+    with torch.no_grad():
+        for start in range(0, len(paths), 32):
+            batch = torch.stack([read(archive, path) for path in paths[start : start + 32]])
+            embeddings.append(F.normalize(embed(recognizer, batch), dim=1))
+    rows = {path: row for path, row in zip(paths, torch.cat(embeddings), strict=True)}
+    similarity = np.array([float(rows[first] @ rows[second]) for first, second in pairs])
+    accuracy = ten_fold_accuracy(similarity, genuine)
+    print(f"{name}: LFW {accuracy:.2f} %")
+    assert accuracy == pytest.approx(RELEASED[name][1], abs=0.1)
