@@ -55,14 +55,14 @@ def test_pixel_ladders_move_away_from_the_original(versions):
 def named(*names: str) -> list[Version]:
     """Versions from "kind step"."""
     image = Image.new("RGB", (8, 8))
-    return [Version(name.split()[0], int(name.split()[1]), name.split()[1], image) for name in names]
+    return [Version(name.split()[0], int(name.split()[1]), name.split()[1].strip("0"), image) for name in names]
 
 
 def test_expectations_name_their_exceptions():
     versions = named("original 0", "blur 1", "blur 2", "noise 1", "noise 2")
     below, falling = check_expectations(versions, [0.9, 0.8, 0.7, 0.95, 0.95])
-    assert str(below) == "2 of 4 degraded versions score below the original; not noise 1 (+0.05), noise 2 (+0.05)"
-    assert str(falling) == "1 of 2 steps score below the milder step of their kind; not noise 2 (+0 to 1)"
+    assert str(below) == "2 of 4 degraded versions score below the original; not noise, 1 (+0.05); noise, 2 (+0.05)"
+    assert str(falling) == "1 of 2 steps score below the milder step of their kind; not noise, 2 (+0 to 1)"
     for expectation in check_expectations(versions, [0.9, 0.8, 0.7, 0.6, 0.5]):
         assert expectation.exceptions == ()
     assert len(check_expectations(versions, [0.9, float("nan"), 0.7, 0.6, 0.5])[0].exceptions) == 1
@@ -81,7 +81,7 @@ def test_sheet_holds_everything_in_itself():
     assert Image.open(io.BytesIO(base64.b64decode(sources[0].split(",")[1]))).size == (8, 8)
     assert "http" not in page and "<script" not in page and "<noise>" not in page
     assert 'name="viewport"' in page
-    assert page.index("1. blur 1") < page.index("2. original 0") < page.index("3. &lt;noise&gt; 1")
+    assert page.index("1. blur, 1") < page.index("2. original") < page.index("3. &lt;noise&gt;, 1")
 
 
 def test_command(tmp_path, monkeypatch, capsys):

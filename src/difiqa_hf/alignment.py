@@ -65,6 +65,7 @@ def align(image, points, size: int = 112) -> Image.Image:
         ValueError: for points that `similarity_transform` refuses.
     """
     image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image = image if image.mode == "RGB" else image.convert("RGB")  # which would copy
     matrix = similarity_transform(points)
     crop_to_image = np.linalg.inv(np.vstack([matrix, (0, 0, 1)]))
     # PIL counts from pixel corners, the points from pixel centres
@@ -74,10 +75,10 @@ def align(image, points, size: int = 112) -> Image.Image:
     step = int(np.hypot(*crop_to_image[:2, 0]))
     left, top, right, bottom = _box(crop_to_image, size, image.size)
     if step > 1 and right > left and bottom > top:
-        image = image.convert("RGB").reduce(step, box=(left, top, right, bottom))
+        image = image.reduce(step, box=(left, top, right, bottom))
         crop_to_image = np.diag((1 / step, 1 / step, 1)) @ _shift(-left, -top) @ crop_to_image
     coefficients = tuple(crop_to_image[:2].ravel())
-    return image.convert("RGB").transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    return image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
 
 
 def eye_distance(points) -> float:

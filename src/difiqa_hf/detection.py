@@ -74,7 +74,8 @@ class FaceDetector:
 
     def detect(self, image) -> Detection:
         """Search an upright image: PIL, or an array (height, width, 3), uint8 RGB."""
-        image = (Image.fromarray(image) if isinstance(image, np.ndarray) else image).convert("RGB")
+        image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        image = image if image.mode == "RGB" else image.convert("RGB")  # which would copy
         scale = min(1.0, self.max_side / max(image.size))
         width, height = (max(1, round(side * scale)) for side in image.size)
         small = image if scale == 1 else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)

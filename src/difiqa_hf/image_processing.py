@@ -131,7 +131,7 @@ def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) ->
     Raises:
         ValueError: for 32-bit pixels outside the range of 16 bits, or floating-point ones outside `float_range`.
     """
-    image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(image)  # always a copy
     if image.mode == "F" or image.mode.startswith("I"):
         pixels = np.asarray(image)
         if image.mode == "I":  # 16-bit files may open as 32-bit images
@@ -143,7 +143,7 @@ def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) ->
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scale(pixels: np.ndarray, float_range: tuple[float, float]) -> np.ndarray:

@@ -17,7 +17,7 @@ class Expectation:
 
     def __str__(self) -> str:
         held = f"{self.count - len(self.exceptions)} of {self.count} {self.text}"
-        return f"{held}; not {', '.join(self.exceptions)}" if self.exceptions else held
+        return f"{held}; not {'; '.join(self.exceptions)}" if self.exceptions else held
 
 
 def check_expectations(versions: Sequence[Version], qualities: Sequence[float]) -> tuple[Expectation, Expectation]:

@@ -22,8 +22,8 @@ _PAGE = Template("""<!DOCTYPE html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.2; }
 h2 { font-size: 1.1rem; margin-top: 2rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 1rem; }
-.grid { padding: 0; list-style: none; }
+.grid { display: flex; flex-wrap: wrap; gap: 1.2rem 1rem; padding: 0; list-style: none; }
+.grid li { width: 10rem; }
 figure { margin: 0; }
 img { width: 100%; display: block; border-radius: 4px; }
 .original img { outline: 3px solid #2a7de1; }

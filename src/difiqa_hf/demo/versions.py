@@ -33,7 +33,7 @@ class Version:
     @property
     def name(self) -> str:
         """Kind and severity."""
-        return f"{self.kind} {self.detail}".strip()
+        return f"{self.kind}, {self.detail}" if self.detail else self.kind
 
 
 def portrait() -> Image.Image:
@@ -84,12 +84,12 @@ def _noise(image: Image.Image, sigma: float) -> Image.Image:
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
-def _gain(image: Image.Image, factor: float) -> Image.Image:
-    return image.point(lambda value: min(255, round(value * factor)))
+def _expose(image: Image.Image, percent: int) -> Image.Image:
+    return image.point(lambda value: min(255, round(value * percent / 100)))
 
 
-def _contrast(image: Image.Image, factor: float) -> Image.Image:
-    return image.point(lambda value: round(128 + (value - 128) * factor))
+def _contrast(image: Image.Image, percent: int) -> Image.Image:
+    return image.point(lambda value: round(128 + (value - 128) * percent / 100))
 
 
 def _cover(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
@@ -123,17 +123,17 @@ def _shift(points: np.ndarray, percent: int) -> np.ndarray:
 
 # kind: (severity in words, values from mild to severe, function)
 PIXEL_LADDERS = {
-    "blur":          ("sigma {} px",       (1, 2, 4),          _blur),
-    "low resolution": ("{0} x {0} px",     (48, 24, 12),       _shrink),
-    "JPEG":          ("quality {}",        (20, 8, 2),         _jpeg),
-    "noise":         ("sigma {} of 255",   (15, 40, 80),       _noise),
-    "darkness":      ("{} of the light",   (0.4, 0.15, 0.05),  _gain),
-    "over-exposure": ("{} times",          (1.5, 2.5, 5),      _gain),
-    "low contrast":  ("{} of it left",     (0.5, 0.2, 0.06),   _contrast),
-    "lower face covered": ("{} %",         (25, 40, 55),       _cover_below),
-    "half face covered": ("{} %",          (30, 50, 70),       _cover_left),
+    "blur":               ("sigma {} px",       (1, 2, 4),       _blur),
+    "low resolution":     ("{0} x {0} px",      (48, 24, 12),    _shrink),
+    "JPEG":               ("quality {}",        (20, 8, 2),      _jpeg),
+    "noise":              ("sigma {} of 255",   (15, 40, 80),    _noise),
+    "darkness":           ("{} % of the light", (40, 15, 5),     _expose),
+    "over-exposure":      ("{} % of the light", (150, 250, 500), _expose),
+    "low contrast":       ("{} % left",         (50, 20, 6),     _contrast),
+    "lower face covered": ("{} %",              (25, 40, 55),    _cover_below),
+    "half face covered":  ("{} %",              (30, 50, 70),    _cover_left),
 }  # fmt: skip
 POINT_LADDERS = {
-    "rotation":      ("{} degrees",        (20, 45, 90),       _rotate),
-    "misalignment":  ("{} % of the side",  (10, 20, 35),       _shift),
+    "rotation":           ("{} degrees",        (20, 45, 90),    _rotate),
+    "misalignment":       ("{} % of the side",  (10, 20, 35),    _shift),
 }  # fmt: skip
