@@ -31,9 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def halve(folder: Path) -> None:
     """Store every floating-point tensor of the weight files under `folder` as float16; configurations stay float32."""
     for path in folder.rglob("*.safetensors"):
-        state = {
-            key: value.half() if value.is_floating_point() else value for key, value in load_file(path).items()
-        }
+        state = {key: value.half() if value.is_floating_point() else value for key, value in load_file(path).items()}
         largest = max(value.abs().max().item() for value in state.values() if value.is_floating_point())
         if largest == float("inf"):
             raise ValueError(f"{path} holds values beyond float16's 65504; ship it in float32")

@@ -117,8 +117,9 @@ def main(argv: list[str] | None = None) -> None:
         torch.save(teacher_targets(loader, teachers, accelerator.device, dtype), cache)
     views, targets = torch.load(cache, weights_only=True)
     targets = project(targets, STUDENT["embedding_size"])
+    student_config = STUDENT | {"embedding_size": targets.shape[1]}
 
-    student = IResNetRecognizer(IResNetConfig(**STUDENT))
+    student = IResNetRecognizer(IResNetConfig(**student_config))
     decayed = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -155,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
                     entry = {"step": step, "of": steps, "loss": loss.item(), "seconds": round(time.time() - started)}
                     print(json.dumps(entry), file=log, flush=True)
             accelerator.unwrap_model(student).save_pretrained(output / "recognizer")
-    (output / "training_config.json").write_text(json.dumps({**vars(args), "student": STUDENT}, indent=2) + "\n")
+    (output / "training_config.json").write_text(json.dumps({**vars(args), "student": student_config}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

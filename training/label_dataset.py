@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> None:
         recognizer=args.recognizer,
         num_repeats=args.num_repeats,
         seed=args.seed,
+        unet_dtype=args.unet_dtype,
         device=str(accelerator.device),
     )
-    method.pipeline.unet.to(getattr(torch, args.unet_dtype))
     if accelerator.is_main_process:
         settings = {**vars(args), "fingerprint": method.fingerprint, "images": len(names)}
         (output / "labels_config.json").write_text(json.dumps(settings, indent=2) + "\n")

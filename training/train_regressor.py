@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from tqdm import tqdm
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import load_recognizer
-from images import labelled_view, read_images
+from images import labelled_view, read_images, to_pixel_values
 
 # recipe -> head learning rate, base learning rate, how many of the base's last parameter tensors learn, epochs, batch
 RECIPES = {
@@ -83,10 +85,38 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(np.argsort(np.argsort(a)), np.argsort(np.argsort(b)))[0, 1])
 
 
+def batches(rows: Tensor, size: int, generator: torch.Generator) -> Sequence[Tensor]:
+    """Shuffled batches of `rows`; an incomplete last one only if it is the only one (BatchNorm needs company)."""
+    parts = rows[torch.randperm(len(rows), generator=generator)].split(size)
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) < size else parts
+
+
 @torch.no_grad()
 def predict(model: DifFIQARegressor, views: Tensor, device) -> Tensor:
+    """Qualities (count,) of uint8 views."""
     model.eval()
-    return torch.cat([model(part.to(device).float() / 127.5 - 1).quality.float().cpu() for part in views.split(128)])
+    return torch.cat([model(to_pixel_values(part.to(device))).quality.float().cpu() for part in views.split(128)])
+
+
+def train_epoch(
+    model, optimizer, schedule, views: Tensor, labels: Tensor, rows: Sequence[Tensor], generator, accelerator
+):
+    """One pass over `rows`, every second face mirrored; returns the mean loss."""
+    model.train()
+    total = 0.0
+    for part in rows:
+        pixels = to_pixel_values(views[part])
+        mirrored = torch.rand(len(part), generator=generator) < 0.5
+        pixels[mirrored] = pixels[mirrored].flip(-1)
+        with accelerator.autocast():
+            loss = model(pixels.to(accelerator.device), labels=labels[part].to(accelerator.device)).loss
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        total += loss.item()
+    return total / len(rows)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -101,46 +131,32 @@ def main(argv: list[str] | None = None) -> None:
     views, raw = labelled_images(args)
     low, high = raw.min().item(), raw.max().item()
     labels = (raw - low) / (high - low)
-    order = labels.argsort(stable=True)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[order[::10]] = True
+    held_out[labels.argsort(stable=True)[::10]] = True
     train, validation = (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
     model = DifFIQARegressor.from_embedder(load_recognizer(args.backbone), label_minimum=low, label_maximum=high)
-    model.requires_grad_(True)
-    optimizer = torch.optim.Adam(parameter_groups(model, recipe))
-    steps = recipe["epochs"] * (len(train) // recipe["batch"])
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps)) if recipe["epochs"] > 1 else None
+    optimizer = torch.optim.Adam(parameter_groups(model.requires_grad_(True), recipe))
+    steps = recipe["epochs"] * max(1, len(train) // recipe["batch"])
+    shape = (lambda step: 1.0) if recipe["epochs"] == 1 else (lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)  # one epoch: constant, as released
     model, optimizer = accelerator.prepare(model, optimizer)
     started = time.time()
     with (output / "log.jsonl").open("w") as log:
         for epoch in range(recipe["epochs"]):
-            model.train()
             generator = torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
-            for rows in train[torch.randperm(len(train), generator=generator)].split(recipe["batch"])[
-                : steps // recipe["epochs"]
-            ]:
-                pixels = views[rows].float() / 127.5 - 1
-                mirrored = torch.rand(len(rows), generator=generator) < 0.5
-                pixels[mirrored] = pixels[mirrored].flip(-1)
-                with accelerator.autocast():
-                    loss = model(pixels.to(accelerator.device), labels=labels[rows].to(accelerator.device)).loss
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(model.parameters(), 5.0)
-                optimizer.step()
-                optimizer.zero_grad()
-                if schedule:
-                    schedule.step()
+            rows = batches(train, recipe["batch"], generator)
+            loss = train_epoch(model, optimizer, schedule, views, labels, rows, generator, accelerator)
             predicted = predict(model, views[validation], accelerator.device)
             entry = {
                 "epoch": epoch + 1,
-                "loss": loss.item(),
+                "loss": loss,
                 "validation_l1": (predicted - labels[validation]).abs().mean().item(),
                 "validation_spearman": rank_correlation(predicted.numpy(), labels[validation].numpy()),
                 "seconds": round(time.time() - started),
             }
             print(json.dumps(entry), file=log, flush=True)
-            print(json.dumps(entry))
+            print(json.dumps(entry), flush=True)
     accelerator.unwrap_model(model).save_pretrained(output / "regressor")
     (output / "training_config.json").write_text(json.dumps({**vars(args), "resolved": recipe}, indent=2) + "\n")
 

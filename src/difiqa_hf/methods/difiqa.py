@@ -17,6 +17,8 @@ class DifFIQA(QualityMethod):
         checkpoint: pipeline folder or Hub repository; None for the shipped one.
         recognizer: replaces the checkpoint's recogniser: a model, a callable, or what `load_recognizer` takes.
         seed, timestep, num_repeats, flip, forward, batch_size: as in `DifFIQAPipeline.__call__`.
+        unet_dtype: "float32" or "bfloat16" for the denoiser (1.5 times as fast on a CPU that has it); noise, recogniser
+            and Eq. 7 stay in float32.
         device: where to run.
     """
 
@@ -37,6 +39,7 @@ class DifFIQA(QualityMethod):
         flip: bool | None = None,
         forward: bool | None = None,
         batch_size: int = 32,
+        unet_dtype: str = "float32",
         device: str = "cpu",
     ):
         loaded = {} if recognizer is None else {"recognizer": _recognizer(recognizer, device)}
@@ -50,7 +53,10 @@ class DifFIQA(QualityMethod):
         revisions = weights_revision(self.pipeline.unet), weights_revision(self.pipeline.active_recognizer)
         self.revision = revisions[0]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
-        self.fingerprint = f"difiqa-{'-'.join(revisions)}-{settings}"
+        self.fingerprint = f"difiqa-{'-'.join(revisions)}-{settings},{unet_dtype}"
+        if unet_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
+        self.pipeline.unet.to(getattr(torch, unet_dtype), memory_format=torch.channels_last)
         # the percentiles belong to the shipped combination only
         self._percentiles = None if recognizer is not None else read_percentiles(self.pipeline.config)
 

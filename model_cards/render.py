@@ -1,0 +1,103 @@
+"""Render the model cards and the README's results from data: `python model_cards/render.py [--check]`.
+
+Figures come from `results/*.json` (written by `difiqa evaluate`), training facts from `facts.json`; nothing is typed.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+CHECKPOINTS = ROOT / "src" / "difiqa_hf" / "checkpoints"
+BEGIN, END = "<!-- results: rendered by model_cards/render.py -->", "<!-- end of results -->"
+BENCHMARKS = {
+    "lfw": "LFW",
+    "cfp-fp": "CFP-FP, identities 001-250",
+    "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
+}
+
+
+def read_results() -> list[dict]:
+    """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
+    rows = []
+    for path in sorted((HERE / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"], "file": path.name}
+        shared |= {"protocol": result["protocol"]["name"], "comparisons": result["benchmark"]["n_comparisons"]}
+        rows += [row | shared for row in result["results"]]
+    return rows
+
+
+def label(row: dict) -> str:
+    """Method, and the recogniser inside it where that is not the shipped one."""
+    return row.get("label") or row["method"]
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: one line per method, one column per recogniser, pAUC(.2) / pAUC(.3) [interval] in the cells."""
+    recognizers = list(dict.fromkeys(row["recognizer"] for row in rows))
+    methods = list(dict.fromkeys(label(row) for row in rows))
+    cells = {(label(row), row["recognizer"]): row for row in rows}
+    fnmr = {row["recognizer"]: row["fnmr0"] for row in rows}
+    lines = ["| quality | " + " | ".join(recognizers) + " |", "|---|" + "---|" * len(recognizers)]
+    lines.append("| FNMR(0) | " + " | ".join(f"{100 * fnmr[name]:.2f} %" for name in recognizers) + " |")
+    for method in methods:
+        lines.append(f"| {method} | " + " | ".join(cell(cells.get((method, name))) for name in recognizers) + " |")
+    return "\n".join(lines)
+
+
+def cell(row: dict | None) -> str:
+    if row is None or row["pauc"]["0.3"] is None:
+        return "-"
+    interval = row["interval"]
+    return f"{row['pauc']['0.2']:.3f} / **{row['pauc']['0.3']:.3f}** [{interval['low']:.2f}, {interval['high']:.2f}]"
+
+
+def results_section(rows: list[dict]) -> str:
+    """All tables, each with its protocol, size and files."""
+    parts = []
+    for name, title in BENCHMARKS.items():
+        chosen = [row for row in rows if row["benchmark"] == name]
+        if chosen:
+            first, files = chosen[0], sorted({row["file"] for row in chosen})
+            links = ", ".join(f"[{file}](model_cards/results/{file})" for file in files)
+            parts.append(
+                f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, protocol `{first['protocol']}`; "
+                f"pAUC(.2) / pAUC(.3) [95 % bootstrap interval], lower is better; {links}\n\n{table(chosen)}"
+            )
+    return "\n\n".join(parts)
+
+
+def render() -> dict[Path, str]:
+    """Path -> text of every rendered file."""
+    rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
+    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    files = {}
+    for name, fact in facts["checkpoints"].items():
+        template = environment.get_template(f"{name}.md.jinja")
+        own = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
+        files[CHECKPOINTS / name / "README.md"] = template.render(**facts["common"], **fact, results=results_section(own)) + "\n"
+    readme = (ROOT / "README.md").read_text()
+    before, rest = readme.split(BEGIN)
+    files[ROOT / "README.md"] = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
+    return files
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if a file is not what would be written")
+    check = parser.parse_args().check
+    stale = [path for path, text in render().items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        if not check:
+            path.write_text(render()[path])
+        print(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

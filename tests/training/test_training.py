@@ -1,0 +1,125 @@
+"""The training scripts as a user runs them: real processes on toy networks and made-up faces."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
+from toys import toy_faces, toy_pipeline, toy_recognizer
+
+TRAINING = Path(__file__).parents[2] / "training"
+DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
+        "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
+
+
+def command(script: str, *arguments) -> list[str]:
+    return [sys.executable, str(TRAINING / script), *map(str, arguments)]
+
+
+def run(script: str, *arguments) -> subprocess.CompletedProcess:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    return subprocess.run(
+        command(script, *arguments), env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def ok(result: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """Eight made-up faces and one file that is none."""
+    folder = tmp_path_factory.mktemp("faces")
+    for i, face in enumerate(toy_faces(8)):
+        levels = ((face + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        Image.fromarray(levels).save(folder / f"{i}.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(faces, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("ddpm")
+    result = ok(run("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", output, *DDPM))
+    assert "left out 1 unreadable files, for example broken.jpg" in result.stdout
+    return output
+
+
+def test_ddpm_writes_a_network_that_loads_and_has_moved(uninterrupted):
+    weights = load_file(uninterrupted / "unet" / "diffusion_pytorch_model.safetensors")
+    assert weights["conv_out.weight"].abs().sum() > 0  # zero at birth
+    assert json.loads((uninterrupted / "last_checkpoint.json").read_text())["step"] == 9
+    assert json.loads((uninterrupted / "training_config.json").read_text())["max_train_timestep"] == 100
+
+
+def test_ddpm_killed_and_started_again_ends_with_the_same_weights(faces, uninterrupted, tmp_path):
+    arguments = command("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", tmp_path, *DDPM)
+    process = subprocess.Popen(
+        arguments,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    marker, deadline = tmp_path / "last_checkpoint.json", time.monotonic() + 200
+    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped = json.loads(marker.read_text())["step"]
+    ok(run("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", tmp_path, *DDPM))
+    expected, resumed = (
+        load_file(folder / "unet" / "diffusion_pytorch_model.safetensors") for folder in (uninterrupted, tmp_path)
+    )
+    assert stopped in (3, 6, 9)
+    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
+
+
+def test_labels_do_not_depend_on_interruption_and_train_a_regressor(faces, tmp_path):
+    toy_pipeline(num_repeats=1).save_pretrained(tmp_path / "pipeline")
+    toy_recognizer().save_pretrained(tmp_path / "backbone")
+    arguments = ["--data", faces, "--checkpoint", tmp_path / "pipeline", "--num_repeats", "1", "--part_size", "5",
+                 "--degraded_copies", "1", "--output_dir", tmp_path / "labels"]  # fmt: skip
+    ok(run("label_dataset.py", *arguments))
+    parts = {path.name: path.read_text() for path in sorted((tmp_path / "labels").glob("part-*.jsonl"))}
+    rows = [json.loads(line) for text in parts.values() for line in text.splitlines()]
+    assert len(parts) == 4 and len(rows) == 16
+    assert {(row["name"], row["copy"]) for row in rows} == {(f"{i}.png", c) for i in range(8) for c in (0, 1)}
+    (tmp_path / "labels" / "part-000001.jsonl").unlink()
+    ok(run("label_dataset.py", *arguments))
+    assert {path.name: path.read_text() for path in (tmp_path / "labels").glob("part-*.jsonl")} == parts
+
+    trained = ok(
+        run("train_regressor.py", "--data", faces, "--labels", tmp_path / "labels", "--backbone", tmp_path / "backbone",
+            "--output_dir", tmp_path / "out", "--recipe", "difiqa-r-small", "--epochs", "2")
+    )  # fmt: skip
+    assert "validation_spearman" in trained.stdout
+    regressor = DifFIQARegressor.from_pretrained(tmp_path / "out" / "regressor")
+    qualities = [row["quality"] for row in rows]
+    assert regressor.config.label_minimum == pytest.approx(min(qualities), abs=1e-6)
+    assert regressor.config.label_maximum == pytest.approx(max(qualities), abs=1e-6)
+
+
+def test_distillation_writes_a_recogniser(faces, tmp_path):
+    toy_recognizer().save_pretrained(tmp_path / "teacher")
+    ok(
+        run("distill_recognizer.py", "--train_data", faces, "--teacher", tmp_path / "teacher", "--views", "2",
+            "--epochs", "1", "--train_batch_size", "8", "--output_dir", tmp_path / "out")
+    )  # fmt: skip
+    assert (tmp_path / "out" / "recognizer" / "model.safetensors").exists()
+
+
+def test_an_empty_set_is_a_clear_error(tmp_path):
+    (tmp_path / "none").mkdir()
+    result = run("train_difiqa_ddpm.py", "--train_data", tmp_path / "none", "--output_dir", tmp_path / "out", *DDPM)
+    assert result.returncode != 0 and "no readable image in" in result.stderr
