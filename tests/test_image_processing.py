@@ -163,6 +163,8 @@ def test_wrong_images_are_refused(image, message):
 def test_wrong_options_are_refused(option, value):
     with pytest.raises(ValueError, match=option):
         FaceImageProcessor(**{option: value})
+    with pytest.raises((ValueError, TypeError), match=option):
+        processor(faces(), **{option: value})
 
 
 def test_save_and_load(tmp_path):
@@ -173,6 +175,9 @@ def test_save_and_load(tmp_path):
         assert type(loaded) is FaceImageProcessor
         assert loaded.to_dict() == saved.to_dict()
         torch.testing.assert_close(loaded(image).pixel_values, saved(image).pixel_values, rtol=0, atol=0)
+    assert FaceImageProcessor.from_pretrained(tmp_path, color_order="rgb").color_order == "rgb"
+    with pytest.raises(ValueError, match="RGB"):
+        FaceImageProcessor.from_pretrained(tmp_path, color_order="RGB")
 
 
 def test_to_rgb_leaves_its_argument_alone():

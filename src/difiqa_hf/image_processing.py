@@ -7,27 +7,25 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 from transformers import AutoImageProcessor
-from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import (
+    BaseImageProcessor,
     BatchFeature,
     ImageProcessingMixin,  # noqa: F401  diffusers looks for it here
 )
-from transformers.image_utils import SizeDict
 from transformers.processing_utils import ImagesKwargs
 
 FLOAT_RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
 class FaceImageKwargs(TypedDict, total=False):
-    """The options of `FaceImageProcessor`: at construction, or in a call for that call only."""
+    """What `from_pretrained` lets a caller change."""
 
-    size: int | dict | SizeDict
+    size: int | dict[str, int]
     color_order: str
-    float_range: tuple | list
-    return_tensors: Any
+    float_range: tuple[float, float]
 
 
-class FaceImageProcessor(PilBackend):
+class FaceImageProcessor(BaseImageProcessor):
     """Turns aligned face crops into `pixel_values`; resizes them (PIL, bilinear, antialiased), does not align them.
 
     An image is a path, a PIL image of any mode, an array (height, width[, 3]) or a tensor ([3,] height, width). A list
@@ -39,7 +37,6 @@ class FaceImageProcessor(PilBackend):
         color_order: "rgb" or "bgr" (OpenCV), of arrays and tensors; files and PIL images know their own.
         float_range: what black and white are in floating-point arrays: (0, 1), (-1, 1) or (0, 255). Nothing is guessed:
             values outside the range are refused.
-        return_tensors: "pt" for a tensor, "np" for an array.
 
     Example:
         >>> FaceImageProcessor()(Image.new("L", (64, 64), 255)).pixel_values.shape
@@ -48,47 +45,65 @@ class FaceImageProcessor(PilBackend):
 
     model_input_names = ["pixel_values"]  # noqa: RUF012  as transformers declares it
     valid_kwargs = FaceImageKwargs
-    size = {"height": 112, "width": 112}  # noqa: RUF012
-    color_order = "rgb"
-    float_range = (0.0, 1.0)
-    return_tensors = "pt"
 
-    def __init__(self, **kwargs):
-        known = FaceImageKwargs.__annotations__.keys()
-        if foreign := sorted(kwargs.keys() & (ImagesKwargs.__annotations__.keys() - known)):
-            raise ValueError(f"FaceImageProcessor has no option {', '.join(foreign)}, only {', '.join(known)}")
-        super().__init__(**kwargs)
-        _check_options(self.size, self.color_order, self.float_range)
+    def __init__(
+        self,
+        size: int | dict[str, int] = 112,
+        color_order: str = "rgb",
+        float_range: tuple[float, float] = (0.0, 1.0),
+        **kwargs,
+    ):
+        if foreign := sorted(kwargs.keys() & ImagesKwargs.__annotations__.keys()):
+            known = ", ".join(FaceImageKwargs.__annotations__)
+            raise ValueError(f"FaceImageProcessor has no option {', '.join(foreign)}, only {known}")
+        super().__init__(**kwargs)  # what a saved configuration holds besides, auto_map for one
+        self.size, self.color_order, self.float_range = _checked_options(size, color_order, float_range)
 
-    def _standardize_kwargs(self, size=None, float_range=None, **kwargs) -> dict:
-        """Canonical form of the options: one number means a square, JSON's lists are tuples."""
-        size = {"height": size, "width": size} if isinstance(size, int) else size
-        return super()._standardize_kwargs(size=size, float_range=tuple(float_range), **kwargs)
-
-    def _preprocess_image_like_inputs(
-        self, images, size: SizeDict, color_order: str, float_range: tuple, return_tensors: str, **unused
+    def preprocess(
+        self,
+        images,
+        size: int | dict[str, int] | None = None,
+        color_order: str | None = None,
+        float_range: tuple[float, float] | None = None,
+        return_tensors: str | Any = "pt",
     ) -> BatchFeature:
-        """Called by `preprocess` with every option filled in."""
-        _check_options(size, color_order, float_range)
+        """What a call of the processor does.
+
+        Args:
+            images: one image or a batch, see the class.
+            size, color_order, float_range: for this call only, instead of the configured ones.
+            return_tensors: "pt" for a tensor, "np" for an array.
+
+        Returns:
+            `pixel_values` (batch, 3, height, width), float32, RGB in [-1, 1].
+
+        Raises:
+            ValueError: for an image that is not of these forms, with what was found.
+        """
+        size, color_order, float_range = _checked_options(
+            self.size if size is None else size,
+            self.color_order if color_order is None else color_order,
+            self.float_range if float_range is None else float_range,
+        )
         batch = _as_list(images)
         if not batch:
             raise ValueError("the batch is empty; pass at least one image")
-        shape = (size.width, size.height)
+        shape = (size["width"], size["height"])
         pixels = np.stack([_unit_pixels(image, shape, color_order, float_range) for image in batch])
-        pixel_values = (pixels * 2 - 1).transpose(0, 3, 1, 2)
-        return BatchFeature({"pixel_values": np.ascontiguousarray(pixel_values)}, tensor_type=return_tensors)
-
-    def _validate_preprocess_kwargs(self, **kwargs):
-        """Nothing of what transformers checks here (do_resize, do_normalize, …) is an option of this class."""
+        pixel_values = np.ascontiguousarray((pixels * 2 - 1).transpose(0, 3, 1, 2))
+        return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
 
 
-def _check_options(size: SizeDict, color_order: str, float_range: tuple) -> None:
-    if not (size.height and size.width):
-        raise ValueError(f"size must be a number or have 'height' and 'width', found {dict(size)}")
+def _checked_options(size, color_order: str, float_range) -> tuple[dict[str, int], str, tuple[float, float]]:
+    """The options in their canonical form: one number means a square, and JSON knows no tuples."""
+    size = {"height": size, "width": size} if isinstance(size, int) else dict(size)
+    if size.keys() != {"height", "width"} or min(size.values()) < 1:
+        raise ValueError(f"size must be a number or have 'height' and 'width', at least 1, found {size}")
     if color_order not in ("rgb", "bgr"):
         raise ValueError(f"color_order must be 'rgb' or 'bgr', found {color_order!r}")
-    if float_range not in FLOAT_RANGES:
+    if tuple(float_range) not in FLOAT_RANGES:
         raise ValueError(f"float_range must be one of {FLOAT_RANGES}, found {float_range}")
+    return size, color_order, tuple(float_range)
 
 
 def _as_list(images) -> list:
@@ -185,7 +200,7 @@ def _resize_array(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 if __name__.startswith("difiqa_hf."):  # not for a copy of this file that came from the Hub
     # AutoImageProcessor finds the class by its name in preprocessor_config.json. The first argument, where a model's
-    # configuration class usually stands, is only a key; our own class spares the import of a model. Where torchvision
-    # is installed, "torchvision" is asked for first.
+    # configuration class usually stands, is only a key; our own class spares the import of a model. transformers asks
+    # for "torchvision" first where that is installed.
     backends = dict.fromkeys(("pil", "torchvision"), FaceImageProcessor)
     AutoImageProcessor.register(FaceImageProcessor, image_processor_classes=backends, exist_ok=True)

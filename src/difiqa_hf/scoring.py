@@ -1,6 +1,7 @@
 """Scoring files: find images, read them, cut out faces, score batches. Every file gets a row, none stops the others."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,12 @@ def score_files(
         min_size: least shorter side of a file that is a crop, in pixels; the detector has its own.
         max_megapixels: larger images are not decoded; a row says so.
         batch_size: crops that are scored at once; changes speed, not scores.
+
+    Raises:
+        ValueError: if `batch_size` is less than 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     processor = FaceImageProcessor()
     waiting: list[Crop] = []
     for path in paths:
@@ -161,7 +167,7 @@ def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
     if not path.is_file():  # a pipe, for example, would block
         raise UnreadableImageError("not a regular file" if path.exists() else "no such file")
     try:
-        with _pillow_limit(None), Image.open(path) as image:
+        with _patient_pillow(), Image.open(path) as image:
             megapixels = image.width * image.height / 1e6  # from the header: nothing is decoded yet
             if megapixels <= max_megapixels:
                 return to_rgb(image)
@@ -173,11 +179,12 @@ def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
 
 
 @contextmanager
-def _pillow_limit(pixels: int | None) -> Iterator[None]:
-    """Pillow's own limit on image size, which warns from 89 megapixels on; ours is `max_megapixels`."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+def _patient_pillow() -> Iterator[None]:
+    """No limit of Pillow's own (89 megapixels; ours is `max_megapixels`), no warnings about odd but legible files."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -201,5 +208,16 @@ def open_output(path: Path) -> Iterator:
 
 
 def pick_device(name: str) -> str:
-    """"auto" is the GPU where there is one; anything else is taken at its word."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """A device that is there; "auto" is the GPU, or the CPU.
+
+    Raises:
+        ValueError: for a name that torch does not know, or a GPU that it does not see.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except Exception as error:  # RuntimeError, AssertionError, NotImplementedError, as the backend likes
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"no device {name!r} here ({reason}); auto takes what there is") from error
+    return name

@@ -207,6 +207,22 @@ def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
     assert "random has no repeats; leave out --num-repeats" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--batch-size", "0", "at least 1, found 0"), ("--device", "abacus", "no device 'abacus' here")],
+)
+def test_wrong_options(in_folder, capsys, option, value, message):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", option, value]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_recognizer_without_use_is_noted(in_folder, capsys):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--recognizer", "mine"]) == 0
+    assert "random has no use for --recognizer" in capsys.readouterr().err
+
+
 def test_an_unreadable_folder_is_a_row(tmp_path, monkeypatch):
     def walk(top, onerror):
         onerror(PermissionError(13, "denied", str(tmp_path / "secret")))

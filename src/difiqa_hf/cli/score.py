@@ -67,9 +67,12 @@ def _create_method(args: argparse.Namespace):
 
     disable_progress_bar()  # of loading weights
     device = pick_device(args.device)
+    chosen = method_class(args.method)
+    if args.recognizer and not chosen.needs_recognizer:
+        _say(f"note: {args.method} has no use for --recognizer")
     options = {"recognizer": args.recognizer, "seed": args.seed, "device": device}
     if args.num_repeats is not None:
-        if "num_repeats" not in inspect.signature(method_class(args.method)).parameters:
+        if "num_repeats" not in inspect.signature(chosen).parameters:
             raise ValueError(f"{args.method} has no repeats; leave out --num-repeats")
         options["num_repeats"] = args.num_repeats
     from difiqa_hf.methods import create_method
