@@ -37,6 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--teacher", nargs="+", required=True, help="recognisers: folders, Hub repositories or .safetensors files"
     )
+    parser.add_argument("--student", help="recogniser folder to continue from; a fresh network if left out")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--views", type=int, default=4, help="views of every image; the first is the image itself")
     parser.add_argument("--epochs", type=int, default=5, help="passes over all views")
@@ -119,7 +120,10 @@ def main(argv: list[str] | None = None) -> None:
     targets = project(targets, STUDENT["embedding_size"])
     student_config = STUDENT | {"embedding_size": targets.shape[1]}
 
-    student = IResNetRecognizer(IResNetConfig(**student_config))
+    if args.student:
+        student = IResNetRecognizer.from_pretrained(args.student, dtype=torch.float32)
+    else:
+        student = IResNetRecognizer(IResNetConfig(**student_config))
     decayed = [p for p in student.parameters() if p.ndim > 1]
     others = [p for p in student.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(

@@ -11,7 +11,7 @@ from transformers import AutoModel, PreTrainedModel
 from difiqa_hf.conversion.recognizers import convert_recognizer
 from difiqa_hf.models import auto
 
-SHIPPED = Path(__file__).parent / "checkpoints" / "recognizer"
+SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
 
 
 def load_recognizer(source: str | Path | None = None, device: str | torch.device = "cpu") -> PreTrainedModel:

@@ -20,7 +20,7 @@ class QualityMethod(ABC):
         is_stochastic: whether the seed matters.
         needs_recognizer: whether a face recogniser is part of the method.
         paper: where the method comes from.
-        revision: the first 12 hex digits of the SHA-256 of the weights, or "" where there are none.
+        revision: 12 hex digits that identify the weights (SHA-256), or "" where there are none.
         fingerprint: everything that a score depends on besides the image: name, weights, options. For caches.
     """
 

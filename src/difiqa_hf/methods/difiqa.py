@@ -1,5 +1,6 @@
 """DifFIQA behind the common interface."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -51,12 +52,14 @@ class DifFIQA(QualityMethod):
         self.options = {name: config[name] if value is None else value for name, value in chosen.items()}
         self.options.update(seed=seed, batch_size=batch_size)
         revisions = weights_revision(self.pipeline.unet), weights_revision(self.pipeline.active_recognizer)
-        self.revision = revisions[0]
+        self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
         self.fingerprint = f"difiqa-{'-'.join(revisions)}-{settings},{unet_dtype}"
         if unet_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
-        self.pipeline.unet.to(getattr(torch, unet_dtype), memory_format=torch.channels_last)
+        dtype = getattr(torch, unet_dtype)
+        # diffusers' own `to` warns of modules to keep in float32 and names none
+        torch.nn.Module.to(self.pipeline.unet, dtype=dtype, memory_format=torch.channels_last)
         # the percentiles belong to the shipped combination only
         self._percentiles = None if recognizer is not None else read_percentiles(self.pipeline.config)
 
