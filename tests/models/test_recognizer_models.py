@@ -79,8 +79,14 @@ def test_embedding_does_not_depend_on_the_neighbours(family):
 
 @pytest.mark.parametrize("shape", [(1, 3, 112, 96), (1, 3, 224, 224), (1, 1, 112, 112), (3, 112, 112)])
 def test_wrong_shape_is_refused_with_the_numbers(family, shape):
-    with pytest.raises(ValueError, match=r"\(batch, 3, 112, 112\), found \(" + ", ".join(map(str, shape))):
+    with pytest.raises(ValueError, match=r"must be \(batch, 3, 112, 112\).* found \(" + ", ".join(map(str, shape))):
         toy(family)(torch.zeros(shape))
+
+
+def test_bytes_are_refused(family):
+    """Pixels from 0 to 255 would give embeddings, and wrong ones."""
+    with pytest.raises(ValueError, match=r"floating point in \[-1, 1\], found .*uint8"):
+        toy(family)(torch.zeros(1, 3, 112, 112, dtype=torch.uint8))
 
 
 def test_color_order_is_converted_by_the_network(family):

@@ -264,7 +264,7 @@ class EdgeNeXtRecognizer(PreTrainedModel):
         Returns:
             `embeddings` (batch, embedding_size), not L2-normalised.
         """
-        x = to_network_input(pixel_values.to(self.dtype), self.config)
+        x = to_network_input(pixel_values, self.config).to(self.dtype)
         embeddings = self.head(self.stages(self.stem(x)))
         return EdgeNeXtOutput(embeddings=embeddings) if return_dict else (embeddings,)
 
@@ -272,10 +272,10 @@ class EdgeNeXtRecognizer(PreTrainedModel):
 def to_network_input(pixel_values: Tensor, config: PreTrainedConfig) -> Tensor:
     """Canonical RGB faces in [-1, 1] (batch, 3, size, size) in the colour order, scale and crop of the network."""
     size = config.image_size
-    if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (3, size, size):
+    if tuple(pixel_values.shape[1:]) != (3, size, size) or not pixel_values.is_floating_point():
         raise ValueError(
-            f"pixel_values must be (batch, 3, {size}, {size}), found {tuple(pixel_values.shape)}; "
-            "FaceImageProcessor makes them from images"
+            f"pixel_values must be (batch, 3, {size}, {size}), floating point in [-1, 1], "
+            f"found {tuple(pixel_values.shape)}, {pixel_values.dtype}; FaceImageProcessor makes them from images"
         )
     x = pixel_values if config.color_order == "rgb" else pixel_values.flip(1)
     mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (config.image_mean, config.image_std))

@@ -191,7 +191,7 @@ class IResNetRecognizer(PreTrainedModel):
         Returns:
             `embeddings` (batch, embedding_size), not L2-normalised.
         """
-        x = to_network_input(pixel_values.to(self.dtype), self.config)
+        x = to_network_input(pixel_values, self.config).to(self.dtype)
         x = self.prelu(self.bn1(self.conv1(x)))
         for stage in range(1, len(self.config.layers) + 1):
             x = getattr(self, f"layer{stage}")(x)
@@ -210,10 +210,10 @@ def batch_norm(config: IResNetConfig, width: int) -> nn.BatchNorm2d:
 def to_network_input(pixel_values: Tensor, config: PreTrainedConfig) -> Tensor:
     """Canonical RGB faces in [-1, 1] (batch, 3, size, size) in the colour order, scale and crop of the network."""
     size = config.image_size
-    if pixel_values.ndim != 4 or tuple(pixel_values.shape[1:]) != (3, size, size):
+    if tuple(pixel_values.shape[1:]) != (3, size, size) or not pixel_values.is_floating_point():
         raise ValueError(
-            f"pixel_values must be (batch, 3, {size}, {size}), found {tuple(pixel_values.shape)}; "
-            "FaceImageProcessor makes them from images"
+            f"pixel_values must be (batch, 3, {size}, {size}), floating point in [-1, 1], "
+            f"found {tuple(pixel_values.shape)}, {pixel_values.dtype}; FaceImageProcessor makes them from images"
         )
     x = pixel_values if config.color_order == "rgb" else pixel_values.flip(1)
     mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (config.image_mean, config.image_std))
