@@ -50,17 +50,47 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def view(image: Tensor, seed: int) -> Tensor:
-    """A random view of `image` (3, 112, 112) in [-1, 1]: flip, small similarity transform, tone, degradation (.4)."""
+    """A random view of `image` (3, 112, 112) in [-1, 1].
+
+    Mostly what a face detector and a camera do to a good face; now and then much worse, because a quality method lives
+    on what the recogniser answers to hopeless images.
+    """
     generator = torch.Generator().manual_seed(seed)
-    draw = torch.rand(8, generator=generator) * 2 - 1
-    x = image.flip(-1) if draw[0] > 0 else image
-    angle, scale = math.radians(8) * draw[1], 1 + 0.08 * draw[2]
-    theta = torch.tensor([[scale * angle.cos(), -scale * angle.sin(), 0.08 * draw[3]],
-                          [scale * angle.sin(), scale * angle.cos(), 0.08 * draw[4]]])  # fmt: skip
+    draw = torch.rand(16, generator=generator)
+    x = image.flip(-1) if draw[0] < 0.5 else image
+    rough = draw[1] < 0.15
+    x = _move(x, draw[2:6] * 2 - 1, degrees=40.0 if rough else 8.0, shift=0.5 if rough else 0.08)
+    if draw[6] < 0.15:
+        x = _cover(x, draw[7:11])
+    if draw[11] < 0.4:
+        x = degrade(x[None], [stable_seed(seed, "degradation")])[0]
+    return _expose(x, draw[12:15] * 2 - 1, strong=bool(draw[15] < 0.15))
+
+
+def _move(x: Tensor, draw: Tensor, degrees: float, shift: float) -> Tensor:
+    """Similarity transform from `draw` (4,) in [-1, 1]: angle, scale (8 %), shift as a part of half the side."""
+    angle, scale = math.radians(degrees) * draw[0], 1 + 0.08 * draw[1]
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    theta = torch.stack((torch.stack((cos, -sin, shift * draw[2])), torch.stack((sin, cos, shift * draw[3]))))
     grid = F.affine_grid(theta[None], (1, *x.shape), align_corners=False)
-    x = F.grid_sample(x[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
-    x = (x * (1 + 0.25 * draw[5]) + 0.2 * draw[6]).clamp(-1, 1)
-    return degrade(x[None], [stable_seed(seed, "degradation")])[0] if draw[7] > 0.2 else x
+    return F.grid_sample(x[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def _cover(x: Tensor, draw: Tensor) -> Tensor:
+    """Grey over a rectangle from `draw` (4,) in [0, 1]: up to the whole width or height, from any side."""
+    height, width = x.shape[-2:]
+    high, wide = int(height * (0.2 + 0.8 * draw[0])), int(width * (0.2 + 0.5 * draw[1]))
+    top, left = int((height - high) * draw[2].round()), int((width - wide) * draw[3].round())
+    covered = x.clone()
+    covered[:, top : top + high, left : left + wide] = 0.0
+    return covered
+
+
+def _expose(x: Tensor, draw: Tensor, strong: bool) -> Tensor:
+    """Contrast and light from `draw` (3,) in [-1, 1]; `strong`: contrast down to 7 %, light between a quarter and 4x."""
+    contrast = torch.exp((1.5 if strong else 0.2) * (draw[0] - (0.8 if strong else 0)))
+    light = torch.exp((1.4 if strong and draw[2] > 0 else 0.2) * draw[1])
+    return ((x * contrast + 1) * light - 1).clamp(-1, 1)
 
 
 class Views(Dataset):
