@@ -19,7 +19,6 @@ RELEASED = {
     "mobilefacenet_relu6_ms1m": (999_936, 99.37),
     "mobilefacenet_casia_112x96": (999_680, 99.02),
 }
-TWO_ORDERS = 0.99  # highest cosine between embeddings of an image in the right and in the wrong colour order
 
 
 @pytest.fixture(params=RELEASED)
@@ -72,7 +71,7 @@ def test_wrong_color_order_hurts(recognizer, golden):
         right = embed(recognizer, pixel_values)
         recognizer.config.color_order = "bgr"
         wrong = embed(recognizer, pixel_values)
-    assert F.cosine_similarity(right, wrong).max() < TWO_ORDERS
+    assert F.cosine_similarity(right, wrong).max() < 0.99  # .85 to .98, where the tolerance of a conversion is .9999
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
@@ -111,8 +110,8 @@ def lfw_pairs(text: str) -> tuple[list[tuple[str, str]], np.ndarray]:
 
 def ten_fold_accuracy(similarity: np.ndarray, genuine: np.ndarray) -> float:
     """LFW's protocol: for each fold of 600 the threshold that is best on the other nine; mean accuracy in percent."""
-    thresholds = np.unique(similarity)
-    correct = (similarity[:, None] >= np.linspace(thresholds[0], thresholds[-1], 4001)) == genuine[:, None]
+    thresholds = np.linspace(similarity.min(), similarity.max(), 4001)
+    correct = (similarity[:, None] >= thresholds) == genuine[:, None]
     folds = correct.reshape(10, 600, -1).mean(axis=1)
     best = [(folds.sum(axis=0) - folds[i]).argmax() for i in range(10)]
     return 100 * float(np.mean([folds[i, best[i]] for i in range(10)]))
