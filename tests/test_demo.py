@@ -61,8 +61,10 @@ def named(*names: str) -> list[Version]:
 def test_expectations_name_their_exceptions():
     versions = named("original 0", "blur 1", "blur 2", "noise 1", "noise 2")
     below, falling = check_expectations(versions, [0.9, 0.8, 0.7, 0.95, 0.95])
-    assert str(below) == "2 of 4 degraded versions score below the original; not noise, 1 (+0.05); noise, 2 (+0.05)"
-    assert str(falling) == "1 of 2 steps score below the milder step of their kind; not noise, 2 (+0 to 1)"
+    assert str(below) == "2 of 4 degraded versions score below the original; these do not:"
+    assert below.exceptions == ("noise, 1 (+0.05)", "noise, 2 (+0.05)")
+    assert str(falling) == "1 of 2 steps score below the milder step of their kind; these do not:"
+    assert falling.exceptions == ("noise, 2 (+0 to 1)",)
     for expectation in check_expectations(versions, [0.9, 0.8, 0.7, 0.6, 0.5]):
         assert expectation.exceptions == ()
     assert len(check_expectations(versions, [0.9, float("nan"), 0.7, 0.6, 0.5])[0].exceptions) == 1

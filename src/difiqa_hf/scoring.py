@@ -221,3 +221,12 @@ def pick_device(name: str) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"no device {name!r} here ({reason}); auto takes what there is") from error
     return name
+
+
+def hide_loading_bars() -> None:
+    """Keep the libraries' progress bars for loading weights off the screen."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()

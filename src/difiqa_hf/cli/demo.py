@@ -4,6 +4,7 @@ Prints the ranking and where it is not as expected, and writes it with the pictu
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -16,22 +17,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
-    from transformers.utils.logging import disable_progress_bar
+    from tqdm import tqdm
 
     from difiqa_hf.demo.ranking import check_expectations
     from difiqa_hf.demo.sheet import render_sheet
     from difiqa_hf.demo.versions import make_versions
     from difiqa_hf.image_processing import FaceImageProcessor
     from difiqa_hf.methods import create_method
+    from difiqa_hf.scoring import hide_loading_bars
 
-    disable_progress_bar()  # of loading weights
+    hide_loading_bars()
     versions = make_versions()
     pixel_values = FaceImageProcessor()([version.image for version in versions]).pixel_values
     qualities, revisions = {}, []
     for name in args.method:
         print(f"scoring {len(versions)} versions by {name} on the CPU …", flush=True)
         method = create_method(name)
-        qualities[name] = method(pixel_values).tolist()
+        parts = tqdm(pixel_values.split(4), file=sys.stderr, disable=None, leave=False)
+        qualities[name] = [quality for part in parts for quality in method(part).tolist()]
         revisions.append(f"{name} {method.revision}".rstrip())
 
     print()
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{name}")
         for expectation in check_expectations(versions, values):
             print(f"  {expectation}")
+            for exception in expectation.exceptions:
+                print(f"    {exception}")
     args.output.mkdir(parents=True, exist_ok=True)
     sheet = args.output / "demo.html"
     sheet.write_text(render_sheet(versions, qualities, ", ".join(revisions)), encoding="utf-8")

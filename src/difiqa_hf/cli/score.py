@@ -60,12 +60,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _create_method(args: argparse.Namespace):
-    from transformers.utils.logging import disable_progress_bar
-
+    from difiqa_hf.methods import create_method
     from difiqa_hf.methods.registry import method_class
-    from difiqa_hf.scoring import pick_device
+    from difiqa_hf.scoring import hide_loading_bars, pick_device
 
-    disable_progress_bar()  # of loading weights
+    hide_loading_bars()
     device = pick_device(args.device)
     chosen = method_class(args.method)
     if args.recognizer and not chosen.needs_recognizer:
@@ -75,8 +74,6 @@ def _create_method(args: argparse.Namespace):
         if "num_repeats" not in inspect.signature(chosen).parameters:
             raise ValueError(f"{args.method} has no repeats; leave out --num-repeats")
         options["num_repeats"] = args.num_repeats
-    from difiqa_hf.methods import create_method
-
     return create_method(args.method, **options), device
 
 

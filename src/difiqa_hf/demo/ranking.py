@@ -9,7 +9,7 @@ from difiqa_hf.demo.versions import Version
 
 @dataclass(frozen=True)
 class Expectation:
-    """Something that should hold for every one of `count` cases, and the cases for which it does not, in words."""
+    """Something that should hold for each of `count` cases, and the cases for which it does not, in words."""
 
     text: str
     count: int
@@ -17,7 +17,7 @@ class Expectation:
 
     def __str__(self) -> str:
         held = f"{self.count - len(self.exceptions)} of {self.count} {self.text}"
-        return f"{held}; not {'; '.join(self.exceptions)}" if self.exceptions else held
+        return f"{held}; these do not:" if self.exceptions else held
 
 
 def check_expectations(versions: Sequence[Version], qualities: Sequence[float]) -> tuple[Expectation, Expectation]:

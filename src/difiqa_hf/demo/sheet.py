@@ -82,8 +82,11 @@ def _card(place: int, version: Version, qualities: Mapping[str, float]) -> str:
 
 
 def _expectations(method: str, expectations: Sequence) -> str:
-    items = "".join(f"<li>{escape(str(expectation))}</li>" for expectation in expectations)
-    return f"<h3>{escape(method)}</h3><ul>{items}</ul>"
+    paragraphs = []
+    for expectation in expectations:
+        exceptions = "".join(f"<li>{escape(exception)}</li>" for exception in expectation.exceptions)
+        paragraphs.append(f"<p>{escape(str(expectation))}</p>" + (f"<ul>{exceptions}</ul>" if exceptions else ""))
+    return f"<h3>{escape(method)}</h3>" + "".join(paragraphs)
 
 
 def _data_uri(image: Image.Image) -> str:
