@@ -27,15 +27,14 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.scoring import hide_loading_bars
 
     hide_loading_bars()
+    methods = [create_method(name) for name in args.method]
     versions = make_versions()
     pixel_values = FaceImageProcessor()([version.image for version in versions]).pixel_values
-    qualities, revisions = {}, []
-    for name in args.method:
-        print(f"scoring {len(versions)} versions by {name} on the CPU …", flush=True)
-        method = create_method(name)
+    qualities = {}
+    for method in methods:
+        print(f"scoring {len(versions)} versions by {method.name} on the CPU …", flush=True)
         parts = tqdm(pixel_values.split(4), file=sys.stderr, disable=None, leave=False)
-        qualities[name] = [quality for part in parts for quality in method(part).tolist()]
-        revisions.append(f"{name} {method.revision}".rstrip())
+        qualities[method.name] = [quality for part in parts for quality in method(part).tolist()]
 
     print()
     _print_table(versions, qualities)
@@ -47,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
                 print(f"    {exception}")
     args.output.mkdir(parents=True, exist_ok=True)
     sheet = args.output / "demo.html"
-    sheet.write_text(render_sheet(versions, qualities, ", ".join(revisions)), encoding="utf-8")
+    revisions = ", ".join(f"{method.name} {method.revision}".rstrip() for method in methods)
+    sheet.write_text(render_sheet(versions, qualities, revisions), encoding="utf-8")
     print(f"\n{sheet} written, {time.perf_counter() - start:.0f} s")
     return 0
 
