@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint clean
+.PHONY: help setup demo test test-slow lint cards clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,14 +23,17 @@ demo: $(STAMP)  ## score a real photograph and its degraded versions with the sh
 	HF_HUB_OFFLINE=1 $(BIN)/difiqa demo
 
 test: $(STAMP)  ## lint and run the tests (minutes)
-	$(BIN)/ruff check src training tests
+	$(BIN)/ruff check
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m 'not slow'
 
 test-slow: $(STAMP)  ## run the long tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
 lint: $(STAMP)  ## ruff, with fixes
-	$(BIN)/ruff check --fix src training tests
+	$(BIN)/ruff check --fix
+
+cards: $(STAMP)  ## render the model cards and the tables of the README from model_cards/
+	$(BIN)/python model_cards/render.py
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

@@ -66,7 +66,8 @@ def results_section(rows: list[dict]) -> str:
             first, files = chosen[0], sorted({row["file"] for row in chosen})
             links = ", ".join(f"[{file}](model_cards/results/{file})" for file in files)
             parts.append(
-                f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, protocol `{first['protocol']}`; "
+                f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, "
+                f"protocol `{first['protocol']}`; "
                 f"pAUC(.2) / pAUC(.3) [95 % bootstrap interval], lower is better; {links}\n\n{table(chosen)}"
             )
     return "\n\n".join(parts)
@@ -75,12 +76,16 @@ def results_section(rows: list[dict]) -> str:
 def render() -> dict[Path, str]:
     """Path -> text of every rendered file."""
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
-    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     files = {}
     for name, fact in facts["checkpoints"].items():
         template = environment.get_template(f"{name}.md.jinja")
         own = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
-        files[CHECKPOINTS / name / "README.md"] = template.render(**facts["common"], **fact, results=results_section(own)) + "\n"
+        files[CHECKPOINTS / name / "README.md"] = (
+            template.render(**facts["common"], **fact, results=results_section(own)) + "\n"
+        )
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
     files[ROOT / "README.md"] = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
@@ -89,7 +94,9 @@ def render() -> dict[Path, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, fail if a file is not what would be written")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, fail if a file is not what would be written"
+    )
     check = parser.parse_args().check
     stale = [path for path, text in render().items() if not path.exists() or path.read_text() != text]
     for path in stale:

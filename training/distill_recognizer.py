@@ -87,7 +87,7 @@ def _cover(x: Tensor, draw: Tensor) -> Tensor:
 
 
 def _expose(x: Tensor, draw: Tensor, strong: bool) -> Tensor:
-    """Contrast and light from `draw` (3,) in [-1, 1]; `strong`: contrast down to 7 %, light between a quarter and 4x."""
+    """Contrast and light from `draw` (3,) in [-1, 1]; `strong`: contrast down to 7 %, light from a quarter to 4x."""
     contrast = torch.exp((1.5 if strong else 0.2) * (draw[0] - (0.8 if strong else 0)))
     light = torch.exp((1.4 if strong and draw[2] > 0 else 0.2) * draw[1])
     return ((x * contrast + 1) * light - 1).clamp(-1, 1)

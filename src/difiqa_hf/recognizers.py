@@ -91,3 +91,12 @@ def weights_revision(model: Callable) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def recognizer_fingerprint(recognizer: Callable) -> str:
+    """Weights and configuration, for cache keys: the same weights with another colour order are another recogniser.
+
+    "" for a plain callable, of which nothing is known.
+    """
+    revision, config = weights_revision(recognizer), getattr(recognizer, "config", None)
+    return revision and f"{revision} {config.to_json_string() if hasattr(config, 'to_json_string') else ''}"

@@ -1,6 +1,7 @@
 """Made-up benchmarks as a folder and as a zip, with and without a top folder."""
 
 import pytest
+
 from made_up_benchmarks import lfw_files, write, zipped
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from made_up_benchmarks import cfp_files, write
 
 from difiqa_hf.benchmarks import load_benchmark
 from difiqa_hf.benchmarks.base import leave_out_unavailable
 from difiqa_hf.benchmarks.cfp import load_cfp
+from made_up_benchmarks import cfp_files, write
 
 
 @pytest.mark.parametrize(("name", "view"), [("cfp-ff", "frontal"), ("cfp-fp", "profile")])

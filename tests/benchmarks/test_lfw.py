@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made_up_benchmarks import face, lfw_files
 
 from difiqa_hf.benchmarks import load_benchmark
 from difiqa_hf.benchmarks.lfw import parse_pairs
+from made_up_benchmarks import face, lfw_files
 
 
 def test_reads_every_form(layout):

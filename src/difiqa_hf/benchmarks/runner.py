@@ -15,7 +15,7 @@ from difiqa_hf.benchmarks.compute import Output, Task, compute_outputs
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics import ErrorDiscardResult, UndefinedAreaError, bootstrap_pauc, error_discard
 from difiqa_hf.metrics.edc import checked_options
-from difiqa_hf.recognizers import embed, weights_revision
+from difiqa_hf.recognizers import embed, recognizer_fingerprint, weights_revision
 
 LIMITS = (0.2, 0.3)
 CURVE_GRID = [i / 20 for i in range(20)]
@@ -87,11 +87,10 @@ def evaluate_benchmark(
 
 def _embedding_task(recognizer, device: str) -> Task:
     recognizer = recognizer.to(device) if isinstance(recognizer, torch.nn.Module) else recognizer
-    revision = weights_revision(recognizer)
-    # the same weights fed with another colour order or crop are another recogniser
-    config = getattr(recognizer, "config", None)
-    fingerprint = f"embedding {revision} {config.to_json_string() if config else type(recognizer).__qualname__}"
-    return Task(lambda pixel_values: embed(recognizer, pixel_values.to(device)), revision and fingerprint)
+    fingerprint = recognizer_fingerprint(recognizer)
+    return Task(
+        lambda pixel_values: embed(recognizer, pixel_values.to(device)), fingerprint and f"embedding {fingerprint}"
+    )
 
 
 def _seconds(output: Output) -> dict[str, Any]:

@@ -19,5 +19,6 @@ def run(args: argparse.Namespace) -> int:
         method = method_class(name)
         low, high = ("" if bound is None else f"{bound:g}" for bound in method.score_range)
         seed, recognizer = ("yes" if flag else "-" for flag in (method.is_stochastic, method.needs_recognizer))
-        print(row.format(name, method.kind, f"[{low}, {high}]", seed, recognizer, (method.__doc__ or "").split("\n")[0]))
+        summary = (method.__doc__ or "").split("\n")[0]
+        print(row.format(name, method.kind, f"[{low}, {high}]", seed, recognizer, summary))
     return 0

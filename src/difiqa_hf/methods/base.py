@@ -21,7 +21,7 @@ class QualityMethod(ABC):
         needs_recognizer: whether a face recogniser is part of the method.
         paper: where the method comes from.
         revision: 12 hex digits that identify the weights (SHA-256), or "" where there are none.
-        fingerprint: everything that a score depends on besides the image: name, weights, options. For caches.
+        fingerprint: all that a score depends on besides the image, for caches; "" if unknown: never cached.
     """
 
     name: ClassVar[str]

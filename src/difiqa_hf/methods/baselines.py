@@ -6,7 +6,7 @@ from torch import Tensor
 
 from difiqa_hf.diffusion import image_digests, stable_seed
 from difiqa_hf.methods.base import QualityMethod
-from difiqa_hf.recognizers import embed, load_recognizer, weights_revision
+from difiqa_hf.recognizers import embed, load_recognizer, recognizer_fingerprint, weights_revision
 
 
 class _RecognizerBaseline(QualityMethod):
@@ -18,7 +18,8 @@ class _RecognizerBaseline(QualityMethod):
         self.recognizer = load_recognizer(recognizer, device=device) if loaded else recognizer
         self.device = device
         self.revision = weights_revision(self.recognizer)
-        self.fingerprint = f"{self.name}-{self.revision}"
+        fingerprint = recognizer_fingerprint(self.recognizer)
+        self.fingerprint = fingerprint and f"{self.name} {fingerprint}"
 
 
 class MirrorCosine(_RecognizerBaseline):

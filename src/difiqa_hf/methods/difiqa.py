@@ -8,7 +8,7 @@ from torch import Tensor
 
 from difiqa_hf.methods.base import QualityMethod, read_percentiles
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
-from difiqa_hf.recognizers import load_recognizer, weights_revision
+from difiqa_hf.recognizers import load_recognizer, recognizer_fingerprint, weights_revision
 
 
 class DifFIQA(QualityMethod):
@@ -54,7 +54,8 @@ class DifFIQA(QualityMethod):
         revisions = weights_revision(self.pipeline.unet), weights_revision(self.pipeline.active_recognizer)
         self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
-        self.fingerprint = f"difiqa-{'-'.join(revisions)}-{settings},{unet_dtype}"
+        inside = recognizer_fingerprint(self.pipeline.active_recognizer)
+        self.fingerprint = inside and f"difiqa {revisions[0]} {settings},{unet_dtype} {inside}"
         if unet_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
         dtype = getattr(torch, unet_dtype)
