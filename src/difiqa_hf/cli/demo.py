@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, methods = parser.add_argument, ["difiqa", "difiqa-r"]
     add("-o", "--output", default="demo_output", type=Path, metavar="DIR", help="folder for the HTML file")
     add("--method", nargs="+", default=methods, metavar="NAME", help="quality methods; the first one ranks")
+    add("--num-repeats", type=int, default=4, metavar="N", help="noise draws per image, method difiqa only")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.scoring import hide_loading_bars
 
     hide_loading_bars()
-    methods = [create_method(name) for name in args.method]
+    repeats = {"difiqa": {"num_repeats": args.num_repeats}}
+    methods = [create_method(name, **repeats.get(name, {})) for name in args.method]
     versions = make_versions()
     pixel_values = FaceImageProcessor()([version.image for version in versions]).pixel_values
     qualities = {}
