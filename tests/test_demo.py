@@ -87,7 +87,7 @@ def test_sheet_holds_everything_in_itself():
 
 
 def test_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("difiqa_hf.methods.create_method", lambda name: Contrast())
+    monkeypatch.setattr("difiqa_hf.methods.create_method", lambda name, **options: Contrast())
     assert main(["demo", "-o", str(tmp_path / "new"), "--method", "contrast"]) == 0
     output = capsys.readouterr().out
     assert "degraded versions score below the original" in output and "milder step" in output

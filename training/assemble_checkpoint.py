@@ -36,6 +36,7 @@ def halve(folder: Path) -> None:
         if largest == float("inf"):
             raise ValueError(f"{path} holds values beyond float16's 65504; ship it in float32")
         save_file(state, path, metadata={"format": "pt"})
+        path.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
 
 
 def quantiles(path: str | None) -> list[float] | None:

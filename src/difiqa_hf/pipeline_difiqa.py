@@ -15,10 +15,8 @@ from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_di
 from difiqa_hf.image_processing import FaceImageProcessor
 
 # diffusers loads a component only if the module that the repository names is imported already
-from difiqa_hf.models import auto, unet_patch  # noqa: F401
+from difiqa_hf.models import unet_patch  # noqa: F401
 from difiqa_hf.outputs import DifFIQAPipelineOutput
-
-auto.register()
 
 
 class DifFIQAPipeline(DiffusionPipeline):

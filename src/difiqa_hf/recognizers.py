@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from difiqa_hf.conversion.recognizers import convert_recognizer
-from difiqa_hf.models import auto
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
 
@@ -43,7 +42,6 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
 
 def _from_pretrained(source: str | Path) -> PreTrainedModel:
     """AutoModel in float32 whatever the storage; missing weights are an error, where transformers would draw them."""
-    auto.register()
     options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True)
     try:
         model, info = AutoModel.from_pretrained(source, **options)

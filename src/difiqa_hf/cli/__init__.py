@@ -49,3 +49,8 @@ def main(argv: list[str] | None = None) -> int:
     except (FileNotFoundError, ValueError, ImportError) as error:
         print(f"difiqa {command}: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if "out of memory" not in str(error):
+            raise
+        print(f"difiqa {command}: {error}; try a smaller --batch-size", file=sys.stderr)
+        return 1
