@@ -1,4 +1,4 @@
-"""The weights that ship: complete, small, loadable in a fresh offline process, with cards that say what was measured."""
+"""The weights that ship: complete, small, loadable in a fresh offline process, with cards rendered from data."""
 
 import csv
 import os
@@ -71,6 +71,9 @@ def test_score_in_a_fresh_offline_process(portrait, tmp_path):
 
 def test_cards_and_readme_are_as_rendered():
     result = subprocess.run(
-        [sys.executable, str(ROOT / "model_cards" / "render.py"), "--check"], capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / "model_cards" / "render.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
