@@ -17,7 +17,10 @@ def run(args: argparse.Namespace) -> int:
     print(row.format("name", "kind", "score range", "seed", "recogniser", "what it is"))
     for name in list_methods(args.kind):
         method = method_class(name)
-        low, high = ("" if bound is None else f"{bound:g}" for bound in method.score_range)
+        low, high = (
+            none if bound is None else f"{bound:g}"
+            for bound, none in zip(method.score_range, ("-inf", "inf"), strict=True)
+        )
         seed, recognizer = ("yes" if flag else "-" for flag in (method.is_stochastic, method.needs_recognizer))
         summary = (method.__doc__ or "").split("\n")[0]
         print(row.format(name, method.kind, f"[{low}, {high}]", seed, recognizer, summary))
