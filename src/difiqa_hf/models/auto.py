@@ -2,8 +2,7 @@
 
 import importlib
 
-# Each registers its classes at its end, so that touching one class is enough for that class. The lines stand there, not
-# here, because a network may be used without this module; they are guarded: a remote-code copy registers nothing.
+# Each registers its own classes in its last lines, guarded so that a copy of the file that came from the Hub does not.
 MODULES = ("modeling_difiqa_regressor", "modeling_edgenext", "modeling_iresnet", "modeling_mobilefacenet")
 
 
