@@ -31,6 +31,10 @@ def test_weights_are_half_precision_and_at_most_15_mb():
         assert {v.dtype for v in load_file(file).values()} <= {torch.float16, torch.int64}
 
 
+def test_configurations_name_no_folder_of_the_machine_that_made_them():
+    assert not [path for path in CHECKPOINTS.rglob("*.json") if "_name_or_path" in path.read_text()]
+
+
 def test_default_pipeline_scores_the_portrait(portrait):
     pipeline = DifFIQAPipeline.from_default()
     pipeline.set_progress_bar_config(disable=True)

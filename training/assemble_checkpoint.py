@@ -39,6 +39,14 @@ def halve(folder: Path) -> None:
         path.chmod(0o644)  # safetensors writes 0600, which a wheel would keep
 
 
+def forget_paths(folder: Path) -> None:
+    """Drop what diffusers notes in every configuration: the folder of this machine that a network was loaded from."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n")
+
+
 def quantiles(path: str | None) -> list[float] | None:
     """101 evenly spaced quantiles (0 to 100 %) of the scores in a JSON list."""
     if path is None:
@@ -64,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
             reference_quantiles=reference,
         ).save_pretrained(output)
     halve(output)
+    forget_paths(output)
 
 
 if __name__ == "__main__":
