@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, posterior, stable_seed
+from difiqa_hf.methods import create_method
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from toys import toy_faces, toy_pipeline, toy_recognizer, toy_unet
 
@@ -78,13 +80,40 @@ def test_ablations_drop_their_terms(pipeline):
     assert pipeline(x, timestep=20).quality.shape == (2,)
 
 
-def test_any_callable_may_be_the_recogniser():
-    def mean_colours(pixel_values):
-        return F.adaptive_avg_pool2d(pixel_values, 4).flatten(1)
+def mean_colours(pixel_values):
+    return F.adaptive_avg_pool2d(pixel_values, 4).flatten(1)
 
-    pipeline = DifFIQAPipeline(toy_unet(), toy_pipeline().scheduler, mean_colours)
-    pipeline.set_progress_bar_config(disable=True)
-    assert torch.isfinite(pipeline(toy_faces(2), num_repeats=1).quality).all()
+
+class MeanColours(torch.nn.Module):
+    def forward(self, pixel_values):
+        return mean_colours(pixel_values)
+
+
+@pytest.mark.parametrize("recognizer", [mean_colours, MeanColours().eval()])
+def test_any_callable_may_be_the_recogniser(recognizer, pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    built = DifFIQAPipeline(pipeline.unet, pipeline.scheduler, recognizer)
+    loaded = DifFIQAPipeline.from_pretrained(tmp_path, recognizer=recognizer)
+    method = create_method("difiqa", checkpoint=tmp_path, recognizer=recognizer, num_repeats=1)
+    scores = [p(toy_faces(2), num_repeats=1).quality for p in (built, loaded, method.pipeline)]
+    assert torch.equal(scores[0], scores[1]) and torch.allclose(scores[0], scores[2], atol=2e-6)
+    loaded.use_recognizer(pipeline.recognizer)
+    assert torch.equal(loaded(toy_faces(2)).quality, pipeline(toy_faces(2)).quality)
+
+
+def test_recogniser_in_training_mode_is_refused(pipeline):
+    with pytest.raises(ValueError, match="in training mode"):
+        DifFIQAPipeline(pipeline.unet, pipeline.scheduler, toy_recognizer().train())(toy_faces(1))
+
+
+def test_incomplete_recogniser_is_refused(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    file = tmp_path / "recognizer" / "model.safetensors"
+    state = load_file(file)
+    state.pop("fc.weight")
+    save_file(state, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"fc\.weight"):
+        DifFIQAPipeline.from_pretrained(tmp_path)
 
 
 def test_wrong_use_is_refused(pipeline):
@@ -92,6 +121,12 @@ def test_wrong_use_is_refused(pipeline):
         pipeline(toy_faces(1), timestep=0)
     with pytest.raises(ValueError, match="at least 1"):
         pipeline(toy_faces(1), num_repeats=0)
+    with pytest.raises(ValueError, match=r"whole numbers, found num_repeats = 1\.5"):
+        pipeline(toy_faces(1), num_repeats=1.5)
+    with pytest.raises(ValueError, match="uint8"):
+        pipeline(torch.zeros(1, 3, 112, 112, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"\[-1, 1\], found \[0, 200\]"):
+        pipeline(torch.linspace(0, 200, 3 * 112 * 112).view(1, 3, 112, 112))
     with pytest.raises(ValueError, match="needs a recogniser"):
         DifFIQAPipeline(toy_unet(), pipeline.scheduler)(toy_faces(1))
     epsilon = type(pipeline.scheduler).from_config(pipeline.scheduler.config, prediction_type="epsilon")

@@ -204,3 +204,22 @@ if __name__.startswith("difiqa_hf."):  # not for a copy of this file that came f
     # for "torchvision" first where that is installed.
     backends = dict.fromkeys(("pil", "torchvision"), FaceImageProcessor)
     AutoImageProcessor.register(FaceImageProcessor, image_processor_classes=backends, exist_ok=True)
+
+
+def check_pixel_values(pixel_values: Tensor) -> None:
+    """Refuse what is not a float batch (batch, 3, height, width) in [-1, 1]."""
+    if not isinstance(pixel_values, Tensor) or pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
+        found = tuple(pixel_values.shape) if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
+        raise ValueError(f"pixel_values must be a tensor (batch, 3, height, width), found {found}")
+    if not pixel_values.is_floating_point():
+        raise ValueError(
+            f"pixel_values must be floating point in [-1, 1], found {pixel_values.dtype}; use FaceImageProcessor"
+        )
+    if pixel_values.numel() == 0:
+        raise ValueError(f"pixel_values is empty: shape {tuple(pixel_values.shape)}")
+    low, high = pixel_values.aminmax()
+    if not (low >= -1.001 and high <= 1.001):  # written so that NaN is refused too
+        raise ValueError(
+            f"pixel_values must lie in [-1, 1], found [{low.item():.3g}, {high.item():.3g}]; "
+            "FaceImageProcessor turns images into this range"
+        )

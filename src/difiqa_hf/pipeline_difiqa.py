@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from difiqa_hf import recognizers
 from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, restore, stable_seed
-from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.image_processing import FaceImageProcessor, check_pixel_values
 
 # diffusers loads a component only if the module that the repository names is imported already
 from difiqa_hf.models import unet_patch  # noqa: F401
@@ -52,13 +52,10 @@ class DifFIQAPipeline(DiffusionPipeline):
         reference_quantiles: list[float] | None = None,
     ):
         super().__init__()
-        self._callable = None if recognizer is None or isinstance(recognizer, torch.nn.Module) else recognizer
         self.register_modules(
-            unet=unet,
-            scheduler=scheduler,
-            recognizer=recognizer if self._callable is None else None,
-            image_processor=image_processor or FaceImageProcessor(),
+            unet=unet, scheduler=scheduler, recognizer=None, image_processor=image_processor or FaceImageProcessor()
         )
+        self.use_recognizer(recognizer)
         self.register_to_config(
             timestep=timestep,
             num_repeats=num_repeats,
@@ -71,6 +68,18 @@ class DifFIQAPipeline(DiffusionPipeline):
                 "the denoiser must predict x0 (prediction_type='sample', Eq. 5), "
                 f"the scheduler says {scheduler.config.prediction_type!r}"
             )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs) -> "DifFIQAPipeline":
+        """As in diffusers; `recognizer` may also be a plain module, any callable, or what `load_recognizer` takes."""
+        recognizer = kwargs.pop("recognizer", None)
+        folder = Path(pretrained_model_name_or_path) / "recognizer"
+        if recognizer is None and not folder.is_dir():
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        # Handed over afterwards: diffusers refuses classes it does not know, and loads incomplete weights silently.
+        pipeline = super().from_pretrained(pretrained_model_name_or_path, recognizer=None, **kwargs)
+        pipeline.use_recognizer(recognizers.resolve_recognizer(folder if recognizer is None else recognizer))
+        return pipeline
 
     @classmethod
     def from_default(cls, **kwargs) -> "DifFIQAPipeline":
@@ -141,16 +150,26 @@ class DifFIQAPipeline(DiffusionPipeline):
                 noisy_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(noisy)).cpu()
         return _summarise(noisy_cosine, restored_cosine, forward)
 
+    def use_recognizer(self, recognizer) -> None:
+        """Replace M. A transformers model becomes a component, saved with the pipeline; other callables stand in."""
+        component = isinstance(recognizer, PreTrainedModel)
+        self.register_modules(recognizer=recognizer if component else None)
+        self._stand_in = None if component else recognizer
+
     @property
     def active_recognizer(self):
         """The recogniser in use: the component, or the callable that stands in for it."""
-        return self.recognizer if self._callable is None else self._callable
+        return self._stand_in if self.recognizer is None else self.recognizer
 
     def _option(self, name: str, value):
         return self.config[name] if value is None else value
 
     def _check(self, timestep: int, num_repeats: int, batch_size: int) -> None:
         steps = len(self.scheduler.betas)
+        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size}
+        wrong = [f"{name} = {value!r}" for name, value in counts.items() if not isinstance(value, int)]
+        if wrong:
+            raise ValueError(f"timestep, num_repeats and batch_size must be whole numbers, found {', '.join(wrong)}")
         if not 1 <= timestep <= steps:
             raise ValueError(f"timestep must be between 1 and {steps}, found {timestep}")
         if num_repeats < 1 or batch_size < 1:
@@ -163,6 +182,7 @@ class DifFIQAPipeline(DiffusionPipeline):
     def _pixel_values(self, images) -> Tensor:
         if not isinstance(images, Tensor):
             images = self.image_processor(images, return_tensors="pt")["pixel_values"]
+        check_pixel_values(images)
         return images.to(self._execution_device, torch.float32)
 
     def _embed(self, pixel_values: Tensor) -> Tensor:

@@ -17,40 +17,49 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
     """Load a recogniser for inference: eval mode, gradients off.
 
     Args:
-        source: None for the shipped one; a `.safetensors` file in a layout that `conversion.recognizers` reads; a
-            folder written by `save_pretrained`; or a Hub repository of one of our networks (never remote code).
+        source: None or "shipped" for the shipped one; a `.safetensors` file in a layout that
+            `conversion.recognizers` reads; a folder written by `save_pretrained`; or a Hub repository of one of our
+            networks (never remote code).
 
     Raises:
         FileNotFoundError: for a path that does not exist.
         ValueError: for weights that do not fit their network.
     """
+    source = None if source == "shipped" else source
     path = Path(SHIPPED if source is None else source).expanduser()
     if path.suffix == ".safetensors" or path.is_file():
         if not path.is_file():
             raise FileNotFoundError(f"no recogniser at {source}")
         model = convert_recognizer(path)
     elif path.is_dir():
-        model = _from_pretrained(path)
+        model = load_strictly(path)
     elif source is None:
         raise FileNotFoundError(f"no shipped recogniser at {SHIPPED}; name one: a folder, a file or a repository")
     elif isinstance(source, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise FileNotFoundError(f"no recogniser at {source}")
     else:
-        model = _from_pretrained(source)
+        model = load_strictly(source)
     return model.requires_grad_(False).eval().to(device)
 
 
-def _from_pretrained(source: str | Path) -> PreTrainedModel:
+def load_strictly(source: str | Path) -> PreTrainedModel:
     """AutoModel in float32 whatever the storage; missing weights are an error, where transformers would draw them."""
     options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True)
     try:
         model, info = AutoModel.from_pretrained(source, **options)
     except OSError as error:  # which does not always say what was asked for
-        raise OSError(f"cannot load the recogniser {source}: {error}") from error
+        raise OSError(f"cannot load {source}: {error}") from error
     problems = {kind: sorted(map(str, keys))[:3] for kind, keys in info.items() if keys}
     if problems:
         raise ValueError(f"the weights of {source} do not fit {type(model).__name__}: {problems}")
     return model
+
+
+def resolve_recognizer(recognizer: Callable | str | Path | None, device: str | torch.device = "cpu") -> Callable:
+    """A recogniser from what users pass: None and strings are loaded, modules moved to `device`, callables stay."""
+    if recognizer is None or isinstance(recognizer, str | Path):
+        return load_recognizer(recognizer, device=device)
+    return recognizer.to(device) if isinstance(recognizer, nn.Module) else recognizer
 
 
 def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
@@ -60,8 +69,11 @@ def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
         recognizer: a model of ours, or any callable that returns a tensor or an object with `.embeddings`.
 
     Raises:
-        ValueError: if the result is not a finite (batch, dim) tensor.
+        ValueError: if the result is not a finite (batch, dim) tensor, or the recogniser is in training mode, in which
+            dropout and BatchNorm would make an embedding depend on chance and on its neighbours.
     """
+    if isinstance(recognizer, nn.Module) and recognizer.training:
+        raise ValueError(f"the recogniser {type(recognizer).__name__} is in training mode; call its eval() first")
     output = recognizer(pixel_values)
     embeddings = output if isinstance(output, Tensor) else getattr(output, "embeddings", None)
     if not isinstance(embeddings, Tensor):

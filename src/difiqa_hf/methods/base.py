@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from difiqa_hf.image_processing import check_pixel_values
+
 
 class QualityMethod(ABC):
     """Scores batches of aligned faces; the score of an image never depends on its neighbours.
@@ -57,25 +59,6 @@ class QualityMethod(ABC):
         check_pixel_values(pixel_values)
         with torch.no_grad():
             return self.score(pixel_values).detach().float().cpu()
-
-
-def check_pixel_values(pixel_values: Tensor) -> None:
-    """Refuse what is not a float batch (batch, 3, height, width) in [-1, 1]."""
-    if not isinstance(pixel_values, Tensor) or pixel_values.ndim != 4 or pixel_values.shape[1] != 3:
-        found = tuple(pixel_values.shape) if isinstance(pixel_values, Tensor) else type(pixel_values).__name__
-        raise ValueError(f"pixel_values must be a tensor (batch, 3, height, width), found {found}")
-    if not pixel_values.is_floating_point():
-        raise ValueError(
-            f"pixel_values must be floating point in [-1, 1], found {pixel_values.dtype}; use FaceImageProcessor"
-        )
-    if pixel_values.numel() == 0:
-        raise ValueError(f"pixel_values is empty: shape {tuple(pixel_values.shape)}")
-    low, high = pixel_values.aminmax()
-    if not (low >= -1.001 and high <= 1.001):  # written so that NaN is refused too
-        raise ValueError(
-            f"pixel_values must lie in [-1, 1], found [{low.item():.3g}, {high.item():.3g}]; "
-            "FaceImageProcessor turns images into this range"
-        )
 
 
 def read_percentiles(config) -> Sequence[float] | None:

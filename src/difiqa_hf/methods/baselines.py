@@ -6,7 +6,7 @@ from torch import Tensor
 
 from difiqa_hf.diffusion import image_digests, stable_seed
 from difiqa_hf.methods.base import QualityMethod
-from difiqa_hf.recognizers import embed, load_recognizer, recognizer_fingerprint, weights_revision
+from difiqa_hf.recognizers import embed, recognizer_fingerprint, resolve_recognizer, weights_revision
 
 
 class _RecognizerBaseline(QualityMethod):
@@ -14,8 +14,7 @@ class _RecognizerBaseline(QualityMethod):
     needs_recognizer = True
 
     def __init__(self, recognizer=None, device: str = "cpu", seed: int = 0):
-        loaded = recognizer is None or isinstance(recognizer, str) or hasattr(recognizer, "__fspath__")
-        self.recognizer = load_recognizer(recognizer, device=device) if loaded else recognizer
+        self.recognizer = resolve_recognizer(recognizer, device)
         self.device = device
         self.revision = weights_revision(self.recognizer)
         fingerprint = recognizer_fingerprint(self.recognizer)

@@ -1,6 +1,7 @@
 """DifFIQA behind the common interface."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from difiqa_hf.methods.base import QualityMethod, read_percentiles
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
-from difiqa_hf.recognizers import load_recognizer, recognizer_fingerprint, weights_revision
+from difiqa_hf.recognizers import recognizer_fingerprint, resolve_recognizer, weights_revision
 
 
 class DifFIQA(QualityMethod):
@@ -18,7 +19,7 @@ class DifFIQA(QualityMethod):
         checkpoint: pipeline folder or Hub repository; None for the shipped one.
         recognizer: replaces the checkpoint's recogniser: a model, a callable, or what `load_recognizer` takes.
         seed, timestep, num_repeats, flip, forward, batch_size: as in `DifFIQAPipeline.__call__`.
-        unet_dtype: "float32" or "bfloat16" for the denoiser (1.5 times as fast on a CPU that has it); noise, recogniser
+        unet_dtype: "float32" or "bfloat16" for the denoiser (faster on CPUs with AMX, slower on others); noise, recogniser
             and Eq. 7 stay in float32.
         device: where to run.
     """
@@ -43,7 +44,7 @@ class DifFIQA(QualityMethod):
         unet_dtype: str = "float32",
         device: str = "cpu",
     ):
-        loaded = {} if recognizer is None else {"recognizer": _recognizer(recognizer, device)}
+        loaded = {} if recognizer is None else {"recognizer": resolve_recognizer(recognizer, device)}
         load = DifFIQAPipeline.from_default if checkpoint is None else DifFIQAPipeline.from_pretrained
         self.pipeline = load(*([] if checkpoint is None else [checkpoint]), **loaded).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
@@ -55,18 +56,16 @@ class DifFIQA(QualityMethod):
         self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
         inside = recognizer_fingerprint(self.pipeline.active_recognizer)
-        self.fingerprint = inside and f"difiqa {revisions[0]} {settings},{unet_dtype} {inside}"
+        configs = json.dumps([dict(self.pipeline.unet.config), dict(self.pipeline.scheduler.config)], default=str)
+        self.fingerprint = inside and f"difiqa {revisions[0]} {settings},{unet_dtype} {inside} {configs}"
         if unet_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
         dtype = getattr(torch, unet_dtype)
         # diffusers' own `to` warns of modules to keep in float32 and names none
         torch.nn.Module.to(self.pipeline.unet, dtype=dtype, memory_format=torch.channels_last)
-        # the percentiles belong to the shipped combination only
-        self._percentiles = None if recognizer is not None else read_percentiles(self.pipeline.config)
+        # The percentiles belong to the checkpoint's own recogniser and procedure; repeats only change the error.
+        own = recognizer is None and all(self.options[name] == config[name] for name in ("timestep", "flip", "forward"))
+        self._percentiles = read_percentiles(config) if own else None
 
     def score(self, pixel_values: Tensor) -> Tensor:
         return self.pipeline(pixel_values, **self.options).quality
-
-
-def _recognizer(source, device: str | torch.device):
-    return load_recognizer(source, device=device) if isinstance(source, str | Path) else source

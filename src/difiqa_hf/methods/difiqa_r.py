@@ -7,7 +7,7 @@ from torch import Tensor
 
 from difiqa_hf.methods.base import QualityMethod, read_percentiles
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
-from difiqa_hf.recognizers import weights_revision
+from difiqa_hf.recognizers import load_strictly, recognizer_fingerprint, weights_revision
 
 
 class DifFIQARegression(QualityMethod):
@@ -28,9 +28,12 @@ class DifFIQARegression(QualityMethod):
         if checkpoint is None and not (folder / "config.json").exists():
             raise FileNotFoundError(f"this installation has no default checkpoint at {folder}; reinstall, or name one")
         self.device = device
-        self.model = DifFIQARegressor.from_pretrained(folder).to(device).eval()
+        self.model = load_strictly(folder)
+        if not isinstance(self.model, DifFIQARegressor):
+            raise ValueError(f"{folder} holds a {type(self.model).__name__}, not a DifFIQARegressor")
+        self.model.requires_grad_(False).eval().to(device)
         self.revision = weights_revision(self.model)
-        self.fingerprint = f"difiqa-r-{self.revision}"
+        self.fingerprint = f"difiqa-r {recognizer_fingerprint(self.model)}"
         self._percentiles = read_percentiles(self.model.config)
 
     def score(self, pixel_values: Tensor) -> Tensor:
