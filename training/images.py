@@ -1,6 +1,7 @@
 """Training images: zips and folders of aligned faces in memory, and the deterministic samples drawn from them."""
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,8 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
     """
     images, names, unreadable = [], [], []
     for source in sources:
-        for name, data in tqdm(_files(Path(source)), desc=Path(source).name, unit="img", mininterval=5):
+        for inside, data in tqdm(_files(Path(source)), desc=Path(source).name, unit="img", mininterval=5):
+            name = f"{Path(source).name}/{inside}"  # two sources may use the same names inside
             try:
                 picture = Image.open(io.BytesIO(data)).convert("RGB")
                 if picture.size != (size, size):
@@ -37,6 +39,10 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
                 unreadable.append(f"{name}: {error}")
     if unreadable:
         print(f"left out {len(unreadable)} unreadable files, for example {unreadable[0]}")
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"two of {', '.join(map(str, sources))} have the same name and files of the same name; rename one"
+        )
     if not images:
         raise ValueError(f"no readable image in {', '.join(map(str, sources))} ({len(unreadable)} unreadable)")
     return torch.stack(images).contiguous(), names
@@ -50,6 +56,28 @@ def _files(source: Path):
         with zipfile.ZipFile(source) as archive:
             for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
                 yield name, archive.read(name)
+
+
+def settle(path: Path, settings: dict) -> None:
+    """Write the settings of a resumable run, or refuse to continue one that was started with others.
+
+    Raises:
+        ValueError: naming every setting that differs.
+    """
+    settings = json.loads(json.dumps(settings, default=str))
+    if path.exists():
+        before = json.loads(path.read_text())
+        differing = [
+            f"{k}: {before.get(k)} -> {settings.get(k)}" for k in before | settings if before.get(k) != settings.get(k)
+        ]
+        if differing:
+            raise ValueError(
+                f"{path.parent} was started with other settings ({'; '.join(differing)}); use a new folder"
+            )
+        return
+    pending = path.with_suffix(".tmp")
+    pending.write_text(json.dumps(settings, indent=2) + "\n")
+    pending.replace(path)
 
 
 def to_pixel_values(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
-from images import labelled_view, read_images
+from images import labelled_view, read_images, settle
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,8 +51,9 @@ def main(argv: list[str] | None = None) -> None:
         device=str(accelerator.device),
     )
     if accelerator.is_main_process:
-        settings = {**vars(args), "fingerprint": method.fingerprint, "images": len(names)}
-        (output / "labels_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+        settings = vars(args) | {"output_dir": "", "fingerprint": method.fingerprint, "images": len(names)}
+        settle(output / "labels_config.json", settings)
+    accelerator.wait_for_everyone()
 
     items = [(i, copy) for copy in range(1 + args.degraded_copies) for i in range(len(names))]
     parts = [items[start : start + args.part_size] for start in range(0, len(items), args.part_size)]

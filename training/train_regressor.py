@@ -130,6 +130,8 @@ def main(argv: list[str] | None = None) -> None:
     # Labels: min-max over the whole set; every tenth of the sorted labels validates, as released.
     views, raw = labelled_images(args)
     low, high = raw.min().item(), raw.max().item()
+    if low == high:
+        raise ValueError(f"all {len(raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
     labels = (raw - low) / (high - low)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[labels.argsort(stable=True)[::10]] = True
