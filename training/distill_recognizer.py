@@ -1,14 +1,12 @@
 """Distil a small recogniser from larger ones: no identities are needed, the student learns to match embeddings.
 
-Every image is seen as several views (moved, turned, recoloured, degraded); the teachers say once where each view lies,
-the student then learns to put it there. With several teachers the target is their joint embedding: the principal
-components of the concatenated unit embeddings, so that cosines are the mean of the teachers' cosines.
+Beside the place of every view (cosine), the student learns two things that a quality method lives on: how far an image
+moves when it is mirrored or spoilt (relation), and how long its embedding is (length). With several teachers the target
+is their joint embedding, reduced to its principal components. The same command continues a killed run.
 """
 
 import argparse
 import json
-import math
-import time
 from pathlib import Path
 
 import torch
@@ -16,14 +14,15 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
-from difiqa_hf.recognizers import embed, load_recognizer
-from images import read_images, to_pixel_values
+from difiqa_hf.recognizers import load_recognizer
+from images import settle, to_pixel_values
+from loop import finish_checkpoint, learning_rate, resume, save_state
+from views import views_and_targets
 
 # iResNet blocks behind a strided stem, a global depthwise convolution instead of the 25,088-wide linear layer
 STUDENT = dict(
@@ -39,158 +38,139 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--student", help="recogniser folder to continue from; a fresh network if left out")
     parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--views", type=int, default=4, help="views of every image; the first is the image itself")
-    parser.add_argument("--epochs", type=int, default=5, help="passes over all views")
-    parser.add_argument("--train_batch_size", type=int, default=64)
+    parser.add_argument("--cache_dir", help="views and targets, for several runs; OUTPUT_DIR/views if left out")
+    parser.add_argument(
+        "--views", nargs="+", default=["original", "mirror", "varied", "morph"],
+        help="two or more of original, mirror, varied, morph; with a digit (varied2) another draw of the same kind",
+    )  # fmt: skip
+    parser.add_argument("--max_train_steps", type=int, default=10_000)
+    parser.add_argument("--train_batch_size", type=int, default=48, help="images; each is seen as two views")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
+    parser.add_argument("--lr_scheduler", choices=("constant", "cosine"), default="cosine")
+    parser.add_argument("--lr_warmup_steps", type=int, default=200)
     parser.add_argument("--weight_decay", type=float, default=0.02)
+    parser.add_argument("--relation_weight", type=float, default=5.0)
+    parser.add_argument("--length_weight", type=float, default=2.0)
+    parser.add_argument("--ema_decay", type=float, default=0.998)
+    parser.add_argument("--checkpointing_steps", type=int, default=500)
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
+    parser.add_argument("--compile", action="store_true", help="torch.compile teacher and student")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
 
-def view(image: Tensor, seed: int) -> Tensor:
-    """A random view of `image` (3, 112, 112) in [-1, 1].
-
-    Mostly what a face detector and a camera do to a good face; now and then much worse, because a quality method lives
-    on what the recogniser answers to hopeless images.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    draw = torch.rand(16, generator=generator)
-    x = image.flip(-1) if draw[0] < 0.5 else image
-    rough = draw[1] < 0.15
-    x = _move(x, draw[2:6] * 2 - 1, degrees=40.0 if rough else 8.0, shift=0.5 if rough else 0.08)
-    if draw[6] < 0.15:
-        x = _cover(x, draw[7:11])
-    if draw[11] < 0.4:
-        x = degrade(x[None], [stable_seed(seed, "degradation")])[0]
-    return _expose(x, draw[12:15] * 2 - 1, strong=bool(draw[15] < 0.15))
-
-
-def _move(x: Tensor, draw: Tensor, degrees: float, shift: float) -> Tensor:
-    """Similarity transform from `draw` (4,) in [-1, 1]: angle, scale (8 %), shift as a part of half the side."""
-    angle, scale = math.radians(degrees) * draw[0], 1 + 0.08 * draw[1]
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    theta = torch.stack((torch.stack((cos, -sin, shift * draw[2])), torch.stack((sin, cos, shift * draw[3]))))
-    grid = F.affine_grid(theta[None], (1, *x.shape), align_corners=False)
-    return F.grid_sample(x[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
-
-
-def _cover(x: Tensor, draw: Tensor) -> Tensor:
-    """Grey over a rectangle from `draw` (4,) in [0, 1]: up to the whole width or height, from any side."""
-    height, width = x.shape[-2:]
-    high, wide = int(height * (0.2 + 0.8 * draw[0])), int(width * (0.2 + 0.5 * draw[1]))
-    top, left = int((height - high) * draw[2].round()), int((width - wide) * draw[3].round())
-    covered = x.clone()
-    covered[:, top : top + high, left : left + wide] = 0.0
-    return covered
-
-
-def _expose(x: Tensor, draw: Tensor, strong: bool) -> Tensor:
-    """Contrast and light from `draw` (3,) in [-1, 1]; `strong`: contrast down to 7 %, light from a quarter to 4x."""
-    contrast = torch.exp((1.5 if strong else 0.2) * (draw[0] - (0.8 if strong else 0)))
-    light = torch.exp((1.4 if strong and draw[2] > 0 else 0.2) * draw[1])
-    return ((x * contrast + 1) * light - 1).clamp(-1, 1)
-
-
-class Views(Dataset):
-    """Number -> uint8 view (3, 112, 112); the first `len(images)` numbers are the images themselves."""
-
-    def __init__(self, images: Tensor, views: int, seed: int):
-        self.images, self.views, self.seed = images, views, seed
-
-    def __len__(self) -> int:
-        return len(self.images) * self.views
-
-    def __getitem__(self, number: int) -> Tensor:
-        turn, index = divmod(number, len(self.images))
-        if turn == 0:
-            return self.images[index]
-        pixels = view(to_pixel_values(self.images[index]), stable_seed(self.seed, "view", turn, index))
-        return ((pixels + 1) * 127.5).round().to(torch.uint8)
-
-
-@torch.inference_mode()
-def teacher_targets(loader: DataLoader, teachers: list, device, dtype) -> tuple[Tensor, Tensor]:
-    """Views (count, 3, 112, 112) uint8; the teachers' concatenated unit embeddings (count, sum of dims) float16."""
-    views, targets = [], []
-    for batch in tqdm(loader, desc="teachers", mininterval=10):
-        pixels = to_pixel_values(batch.to(device))
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            joint = torch.cat([F.normalize(embed(teacher, pixels), dim=1) for teacher in teachers], 1)
-        views.append(batch)
-        targets.append(joint.half().cpu())
-    return torch.cat(views), torch.cat(targets)
-
-
 def project(targets: Tensor, size: int) -> Tensor:
-    """Unit targets (count, size): the leading principal directions (about zero, so that cosines survive)."""
-    targets = targets.float()
-    if targets.shape[1] > size:
-        _, vectors = torch.linalg.eigh(targets.T @ targets / len(targets))
-        targets = targets @ vectors[:, -size:]
-    return F.normalize(targets, dim=1)
+    """Targets (kinds, images, size): the leading principal directions (about zero, so that cosines survive)."""
+    if targets.shape[-1] <= size:
+        return targets
+    sample = targets.flatten(0, 1).float()
+    _, vectors = torch.linalg.eigh(sample.T @ sample / len(sample))
+    return (targets.float() @ vectors[:, -size:]).half()
+
+
+def build_student(args: argparse.Namespace, embedding_size: int) -> IResNetRecognizer:
+    """The network to train: a copy of `--student`, or a fresh one."""
+    if args.student:
+        student = IResNetRecognizer.from_pretrained(args.student, dtype=torch.float32)
+    else:
+        student = IResNetRecognizer(IResNetConfig(**STUDENT | {"embedding_size": embedding_size}))
+    return student.to(memory_format=torch.channels_last)
+
+
+def build_optimizer(student: IResNetRecognizer, args: argparse.Namespace) -> torch.optim.Optimizer:
+    """AdamW that decays matrices and kernels, not biases, slopes and BatchNorm."""
+    decayed = [p for p in student.parameters() if p.ndim > 1]
+    others = [p for p in student.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=args.learning_rate)
+
+
+def choose(step: int, rank: int, kinds: int, images: int, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    """Which views a step sees: kinds (2, batch), two different ones an image, and images (batch,)."""
+    batch = args.train_batch_size
+    generator = torch.Generator().manual_seed(stable_seed(args.seed, "step", step, rank))
+    index = torch.randint(images, (batch,), generator=generator)
+    first = torch.randint(kinds, (batch,), generator=generator)
+    second = (first + 1 + torch.randint(kinds - 1, (batch,), generator=generator)) % kinds
+    return torch.stack((first, second)), index
+
+
+def distillation_loss(embeddings: Tensor, targets: Tensor, typical_length: float, args: argparse.Namespace) -> dict:
+    """The parts of the loss.
+
+    Args:
+        embeddings, targets: (2, batch, size): two views of every image, by student and teacher, not normalised.
+        typical_length: the teacher's mean length, of which the length loss is relative.
+    """
+    place = 1 - F.cosine_similarity(embeddings, targets, dim=-1).mean()
+    moved = F.cosine_similarity(embeddings[0], embeddings[1], dim=-1) - F.cosine_similarity(*targets, dim=-1)
+    own_length = embeddings.shape[-1] ** 0.5  # the last BatchNorm sees to that
+    longer = torch.log(embeddings.norm(dim=-1) / own_length) - torch.log(targets.norm(dim=-1) / typical_length)
+    return {"place": place, "relation": moved.square().mean(), "length": longer.square().mean()}
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     set_seed(args.seed)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision)
+    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
     output = Path(args.output_dir)
+    cache = Path(args.cache_dir or output / "views")
+    cache.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
+    settle(cache / "views.json", {"teacher": args.teacher, "seed": args.seed})
+    settle(output / "training_config.json", vars(args) | {"output_dir": "", "cache_dir": ""})
 
-    cache = output / "targets.pt"
-    if not cache.exists():
-        images, _ = read_images(args.train_data)
-        teachers = [load_recognizer(source, device=accelerator.device) for source in args.teacher]
-        dtype = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[args.mixed_precision]
-        loader = DataLoader(Views(images, args.views, args.seed), batch_size=64, num_workers=1)
-        torch.save(teacher_targets(loader, teachers, accelerator.device, dtype), cache)
-    views, targets = torch.load(cache, weights_only=True)
-    targets = project(targets, STUDENT["embedding_size"])
-    student_config = STUDENT | {"embedding_size": targets.shape[1]}
-
-    if args.student:
-        student = IResNetRecognizer.from_pretrained(args.student, dtype=torch.float32)
-    else:
-        student = IResNetRecognizer(IResNetConfig(**student_config))
-    decayed = [p for p in student.parameters() if p.ndim > 1]
-    others = [p for p in student.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": args.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=args.learning_rate,
+    # Data: every view and what the teachers say of it, in memory.
+    teachers = [load_recognizer(source, device=accelerator.device) for source in args.teacher]
+    views, targets = views_and_targets(
+        args.train_data, args.views, teachers, cache, args.seed, accelerator.device, args.compile
     )
-    steps = args.epochs * (len(views) // args.train_batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, total_steps=steps, pct_start=0.1)
+    del teachers
+    targets = project(targets, STUDENT["embedding_size"])
+    typical_length = targets[0].float().norm(dim=-1).mean().item()
+
+    # Model, average, optimiser.
+    student = build_student(args, targets.shape[-1])
+    average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(args.ema_decay), use_buffers=True)
+    average.to(accelerator.device)
+    optimizer = build_optimizer(student, args)
+    if args.compile:
+        student.compile()
     student, optimizer = accelerator.prepare(student, optimizer)
+    accelerator.register_for_checkpointing(average)
+    first = resume(accelerator, output)
+
     student.train()
-    started, step = time.time(), 0
-    with (output / "log.jsonl").open("w") as log:
-        for epoch in range(args.epochs):
-            order = torch.randperm(
-                len(views), generator=torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
+    log = (output / "log.jsonl").open("a") if accelerator.is_main_process else None
+    bar = tqdm(total=args.max_train_steps, initial=first, disable=log is None, mininterval=20)
+    for step in range(first, args.max_train_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(
+                step, args.learning_rate, args.lr_warmup_steps, args.max_train_steps, args.lr_scheduler
             )
-            for rows in order[: len(order) // args.train_batch_size * args.train_batch_size].split(
-                args.train_batch_size
-            ):
-                pixels, target = (
-                    to_pixel_values(views[rows]).to(accelerator.device),
-                    targets[rows].to(accelerator.device),
-                )
-                with accelerator.autocast():
-                    embeddings = student(pixels).embeddings
-                loss = 1 - F.cosine_similarity(embeddings.float(), target).mean()
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(student.parameters(), 5.0)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                step += 1
-                if step % 50 == 0:
-                    entry = {"step": step, "of": steps, "loss": loss.item(), "seconds": round(time.time() - started)}
-                    print(json.dumps(entry), file=log, flush=True)
-            accelerator.unwrap_model(student).save_pretrained(output / "recognizer")
-    (output / "training_config.json").write_text(json.dumps({**vars(args), "student": student_config}, indent=2) + "\n")
+        kinds, index = choose(step, accelerator.process_index, len(args.views), views.shape[1], args)
+        pixels = to_pixel_values(views[kinds, index].flatten(0, 1)).to(accelerator.device)
+        target = targets[kinds, index].float().to(accelerator.device)
+        with accelerator.autocast():
+            embeddings = student(pixels.contiguous(memory_format=torch.channels_last)).embeddings
+        parts = distillation_loss(embeddings.float().view_as(target), target, typical_length, args)
+        loss = parts["place"] + args.relation_weight * parts["relation"] + args.length_weight * parts["length"]
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"loss is {loss.item()} at step {step}; the last checkpoint in {output} is intact")
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(student.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update_parameters(accelerator.unwrap_model(student))
+        bar.update()
+        if log and (step + 1) % 20 == 0:
+            entry = {"step": step + 1} | {name: round(part.item(), 5) for name, part in parts.items()}
+            print(json.dumps(entry), file=log, flush=True)
+        if (step + 1) % args.checkpointing_steps == 0 or step + 1 == args.max_train_steps:
+            marker = save_state(accelerator, output, step + 1, args.checkpointing_steps)
+            if log:
+                average.module.save_pretrained(output / "recognizer")
+                finish_checkpoint(output, marker)
 
 
 if __name__ == "__main__":

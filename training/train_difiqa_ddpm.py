@@ -5,7 +5,6 @@ Every draw is a function of (seed, sample number), so the same command continues
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from images import DiffusionSamples, read_images
+from loop import finish_checkpoint, learning_rate, resume, save_state
 
 # name -> block_out_channels, layers_per_block, patch_size             parameters, fp16 size
 MODELS = {
@@ -67,14 +67,6 @@ def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
         degradation_timesteps=args.degradation_timesteps,
         **preset,
     )
-
-
-def learning_rate(step: int, args: argparse.Namespace) -> float:
-    """Learning rate of a 0-based step: linear warm-up, then constant or half a cosine down to a fiftieth."""
-    warm = min(1.0, (step + 1) / max(1, args.lr_warmup_steps))
-    if args.lr_scheduler == "constant":
-        return args.learning_rate * warm
-    return args.learning_rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * step / args.max_train_steps)) / 2)
 
 
 def training_loss(unet, batch: dict, alpha_bar: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
@@ -128,7 +120,9 @@ def main(argv: list[str] | None = None) -> None:
     unet.train()
     for step, batch in enumerate(loader, start=first):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, args)
+            group["lr"] = learning_rate(
+                step, args.learning_rate, args.lr_warmup_steps, args.max_train_steps, args.lr_scheduler
+            )
         with accelerator.autocast():
             loss = training_loss(unet, batch, alpha_bar, args)
         if not torch.isfinite(loss):
@@ -146,20 +140,9 @@ def main(argv: list[str] | None = None) -> None:
             save(accelerator, unet, ema, scheduler, output, step + 1, args)
 
 
-def resume(accelerator: Accelerator, output: Path) -> int:
-    """Load the newest complete checkpoint, if any; returns the number of steps done."""
-    marker = output / "last_checkpoint.json"
-    if not marker.exists():
-        return 0
-    last = json.loads(marker.read_text())
-    accelerator.load_state(str(output / last["folder"]))
-    return last["step"]
-
-
 def save(accelerator, unet, ema: EMAModel, scheduler, output: Path, step: int, args: argparse.Namespace) -> None:
-    """Write training state and EMA weights; the marker comes last: a kill leaves the previous checkpoint valid."""
-    folder = f"state-{step % (2 * args.checkpointing_steps)}"  # two folders take turns
-    accelerator.save_state(str(output / folder))
+    """Write the training state and the EMA weights."""
+    marker = save_state(accelerator, output, step, args.checkpointing_steps)
     if not accelerator.is_main_process:
         return
     network = accelerator.unwrap_model(unet)
@@ -169,9 +152,7 @@ def save(accelerator, unet, ema: EMAModel, scheduler, output: Path, step: int, a
     ema.restore(network.parameters())
     scheduler.save_pretrained(output / "scheduler")
     (output / "training_config.json").write_text(json.dumps(vars(args), indent=2) + "\n")
-    pending = output / "last_checkpoint.json.tmp"
-    pending.write_text(json.dumps({"step": step, "folder": folder}))
-    pending.replace(output / "last_checkpoint.json")
+    finish_checkpoint(output, marker)
 
 
 if __name__ == "__main__":

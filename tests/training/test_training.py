@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 TRAINING = Path(__file__).parents[2] / "training"
+sys.path.insert(0, str(TRAINING))
+from images import read_images  # noqa: E402
+
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
         "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
 
@@ -52,7 +56,7 @@ def faces(tmp_path_factory) -> Path:
 def uninterrupted(faces, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("ddpm")
     result = ok(run("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", output, *DDPM))
-    assert "left out 1 unreadable files, for example broken.jpg" in result.stdout
+    assert f"left out 1 unreadable files, for example {faces.name}/broken.jpg" in result.stdout
     return output
 
 
@@ -94,10 +98,15 @@ def test_labels_do_not_depend_on_interruption_and_train_a_regressor(faces, tmp_p
     parts = {path.name: path.read_text() for path in sorted((tmp_path / "labels").glob("part-*.jsonl"))}
     rows = [json.loads(line) for text in parts.values() for line in text.splitlines()]
     assert len(parts) == 4 and len(rows) == 16
-    assert {(row["name"], row["copy"]) for row in rows} == {(f"{i}.png", c) for i in range(8) for c in (0, 1)}
+    assert {(row["name"], row["copy"]) for row in rows} == {
+        (f"{faces.name}/{i}.png", c) for i in range(8) for c in (0, 1)
+    }
     (tmp_path / "labels" / "part-000001.jsonl").unlink()
     ok(run("label_dataset.py", *arguments))
     assert {path.name: path.read_text() for path in (tmp_path / "labels").glob("part-*.jsonl")} == parts
+
+    changed = run("label_dataset.py", *arguments, "--seed", "9")
+    assert changed.returncode != 0 and "seed: 0 -> 9" in changed.stderr
 
     trained = ok(
         run("train_regressor.py", "--data", faces, "--labels", tmp_path / "labels", "--backbone", tmp_path / "backbone",
@@ -112,14 +121,34 @@ def test_labels_do_not_depend_on_interruption_and_train_a_regressor(faces, tmp_p
 
 def test_distillation_writes_a_recogniser(faces, tmp_path):
     toy_recognizer().save_pretrained(tmp_path / "teacher")
-    ok(
-        run("distill_recognizer.py", "--train_data", faces, "--teacher", tmp_path / "teacher", "--views", "2",
-            "--epochs", "1", "--train_batch_size", "8", "--output_dir", tmp_path / "out")
-    )  # fmt: skip
-    assert (tmp_path / "out" / "recognizer" / "model.safetensors").exists()
+    arguments = ["--train_data", faces, "--teacher", tmp_path / "teacher", "--cache_dir", tmp_path / "views",
+                 "--train_batch_size", "4", "--lr_warmup_steps", "1", "--checkpointing_steps", "2"]  # fmt: skip
+    ok(run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--output_dir", tmp_path / "whole"))
+    # killed after step 2, and after step 4 was written but not yet pointed to
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    marker = tmp_path / "cut" / "last_checkpoint.json"
+    marker.write_text(json.dumps({"step": 2, "folder": "state-2"}))
+    ok(run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--output_dir", tmp_path / "cut"))
+    assert json.loads(marker.read_text())["step"] == 4
+    whole, cut = (load_file(tmp_path / name / "recognizer" / "model.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+
+    other = run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--seed", "1", "--output_dir", tmp_path)
+    assert other.returncode != 0 and "seed: 0 -> 1" in other.stderr
 
 
 def test_an_empty_set_is_a_clear_error(tmp_path):
     (tmp_path / "none").mkdir()
     result = run("train_difiqa_ddpm.py", "--train_data", tmp_path / "none", "--output_dir", tmp_path / "out", *DDPM)
     assert result.returncode != 0 and "no readable image in" in result.stderr
+
+
+def test_the_same_names_in_two_folders_are_different_images(faces, tmp_path):
+    twin = tmp_path / "twin"
+    shutil.copytree(faces, twin)
+    images, names = read_images([faces, twin])
+    assert len(images) == len(set(names)) == 16
+    other = tmp_path / "deeper" / faces.name
+    shutil.copytree(faces, other)
+    with pytest.raises(ValueError, match="rename one"):
+        read_images([faces, other])
