@@ -19,8 +19,8 @@ class DifFIQA(QualityMethod):
         checkpoint: pipeline folder or Hub repository; None for the shipped one.
         recognizer: replaces the checkpoint's recogniser: a model, a callable, or what `load_recognizer` takes.
         seed, timestep, num_repeats, flip, forward, batch_size: as in `DifFIQAPipeline.__call__`.
-        unet_dtype: "float32" or "bfloat16" for the denoiser (faster on CPUs with AMX, slower on others); noise, recogniser
-            and Eq. 7 stay in float32.
+        unet_dtype: "float32" or "bfloat16" for the denoiser (faster on CPUs with AMX, slower on others); noise,
+            recogniser and Eq. 7 stay in float32.
         device: where to run.
     """
 
