@@ -1,6 +1,7 @@
 """Turn training results into the folders that the package ships: half-precision files that load as float32.
 
-Rounding comes first, so that the reference quantiles, and every published figure, belong to the weights that ship.
+Rounding comes first: the reference quantiles, and every published figure, belong to the weights that ship. What the
+model cards say of sizes, ranges and labels is written to a JSON file beside, so that nobody types it.
 """
 
 import argparse
@@ -10,12 +11,15 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
 from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.methods import create_method
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import load_recognizer
+from images import read_images, to_pixel_values
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -23,7 +27,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--unet", help="unet folder written by train_difiqa_ddpm.py")
     parser.add_argument("--recognizer", help="recogniser folder, for the pipeline")
     parser.add_argument("--regressor", help="regressor folder written by train_regressor.py")
-    parser.add_argument("--reference_scores", help="JSON list of scores on the reference set, for percentiles")
+    parser.add_argument("--reference_data", nargs="+", help="zips or folders of aligned faces, for percentiles")
+    parser.add_argument("--reference_every", type=int, default=1, help="score every k-th of them only")
+    parser.add_argument("--num_repeats", type=int, default=1, help="n of Eq. 7 for the reference scores")
+    parser.add_argument("--facts", help="JSON file whose `measured` entry for the checkpoint is replaced")
     parser.add_argument("--output_dir", required=True)
     return parser.parse_args(argv)
 
@@ -47,21 +54,51 @@ def forget_paths(folder: Path) -> None:
             path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def quantiles(path: str | None) -> list[float] | None:
-    """101 evenly spaced quantiles (0 to 100 %) of the scores in a JSON list."""
-    if path is None:
-        return None
-    scores = torch.tensor(json.loads(Path(path).read_text()), dtype=torch.double)
-    return [round(value, 6) for value in scores.quantile(torch.linspace(0, 1, 101, dtype=torch.double)).tolist()]
+def reference_quantiles(folder: Path, args: argparse.Namespace) -> tuple[list[float], int]:
+    """101 evenly spaced quantiles (0 to 100 %) of the assembled checkpoint's scores, and the number of images."""
+    images, _ = read_images(args.reference_data)
+    images = images[:: args.reference_every]
+    if args.regressor:
+        method = create_method("difiqa-r", checkpoint=folder)
+    else:
+        method = create_method("difiqa", checkpoint=folder, num_repeats=args.num_repeats)
+    parts = tqdm(images.split(64), desc="reference scores", mininterval=10)
+    scores = torch.cat([method(to_pixel_values(part)) for part in parts]).double()
+    points = torch.linspace(0, 1, 101, dtype=torch.double)
+    return [round(value, 6) for value in scores.quantile(points).tolist()], len(images)
+
+
+def add_to_configuration(path: Path, values: dict) -> None:
+    """Set entries of a JSON configuration."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values, indent=2) + "\n")
+
+
+def size_facts(file: Path) -> dict:
+    """Millions of parameters and bytes of a weight file."""
+    state = load_file(file)
+    count = sum(value.numel() for key, value in state.items() if value.is_floating_point() and "running_" not in key)
+    return {"parameters_m": round(count / 1e6, 2), "megabytes": round(file.stat().st_size / 1e6, 1)}
+
+
+def measured_facts(folder: Path, args: argparse.Namespace) -> dict:
+    """What the model card says and this script can see."""
+    facts = {
+        "regressor" if file.parent == folder else file.parent.name: size_facts(file)
+        for file in sorted(folder.rglob("*.safetensors"))
+    }
+    if args.regressor:
+        config = json.loads((folder / "config.json").read_text())
+        facts |= {name: round(config[name], 3) for name in ("label_minimum", "label_maximum")}
+        last = (Path(args.regressor).parent / "log.jsonl").read_text().splitlines()[-1]
+        facts |= {key: round(value, 3) for key, value in json.loads(last).items() if key.startswith("validation_")}
+    return facts
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    output, reference = Path(args.output_dir), quantiles(args.reference_scores)
+    output = Path(args.output_dir)
     if args.regressor:
-        regressor = DifFIQARegressor.from_pretrained(args.regressor, dtype=torch.float32)
-        regressor.config.reference_quantiles = reference
-        regressor.save_pretrained(output)
+        DifFIQARegressor.from_pretrained(args.regressor, dtype=torch.float32).save_pretrained(output)
         FaceImageProcessor().save_pretrained(output)
     else:
         DifFIQAPipeline(
@@ -69,10 +106,19 @@ def main(argv: list[str] | None = None) -> None:
             DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"),
             load_recognizer(args.recognizer),
             FaceImageProcessor(),
-            reference_quantiles=reference,
         ).save_pretrained(output)
     halve(output)
     forget_paths(output)
+    facts = measured_facts(output, args)
+    if args.reference_data:
+        reference, count = reference_quantiles(output, args)
+        configuration = "config.json" if args.regressor else "model_index.json"
+        add_to_configuration(output / configuration, {"reference_quantiles": reference})
+        facts |= {"reference_images": count, "score_1_percent": reference[1], "score_99_percent": reference[99]}
+    if args.facts:
+        everything = json.loads(Path(args.facts).read_text())
+        everything["checkpoints"][output.name]["measured"] = facts
+        Path(args.facts).write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

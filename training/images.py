@@ -122,11 +122,3 @@ def _permutation(count: int, seed: int) -> Tensor:
         _permutations.clear()
         _permutations[count, seed] = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return _permutations[count, seed]
-
-
-def labelled_view(image: Tensor, name: str, copy: int, seed: int) -> Tensor:
-    """Pixel values (3, 112, 112) of copy 0, the image itself, or a degraded copy drawn from (seed, name, copy)."""
-    pixels = to_pixel_values(image)
-    if copy == 0:
-        return pixels
-    return degrade(pixels[None], [stable_seed(seed, "labelled", name, copy)])[0].clamp(-1, 1)

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
-from images import labelled_view, read_images, settle
+from images import read_images, settle, to_pixel_values
+from views import check_kinds, make_view
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -25,8 +26,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--every", type=int, default=1, help="label every k-th image only")
     parser.add_argument(
-        "--degraded_copies", type=int, default=0, help="degraded copies of every image, labelled as well"
-    )
+        "--views", nargs="+", default=["original"],
+        help="what to label of every image: original, mirror, degraded, varied, morph; with a digit another draw",
+    )  # fmt: skip
     parser.add_argument("--num_repeats", type=int, default=10, help="n of Eq. 7")
     parser.add_argument("--part_size", type=int, default=128, help="images in one part file")
     parser.add_argument("--unet_dtype", choices=("float32", "bfloat16"), default="float32")
@@ -36,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    check_kinds(args.views)
     accelerator = Accelerator()
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
@@ -55,17 +58,17 @@ def main(argv: list[str] | None = None) -> None:
         settle(output / "labels_config.json", settings)
     accelerator.wait_for_everyone()
 
-    items = [(i, copy) for copy in range(1 + args.degraded_copies) for i in range(len(names))]
+    items = [(i, view) for view in args.views for i in range(len(names))]
     parts = [items[start : start + args.part_size] for start in range(0, len(items), args.part_size)]
     mine = range(accelerator.process_index, len(parts), accelerator.num_processes)
     for number in tqdm(mine, unit="part", disable=not accelerator.is_main_process, mininterval=10):
         path = output / f"part-{number:06d}.jsonl"
         if path.exists():
             continue
-        views = torch.stack([labelled_view(images[i], names[i], copy, args.seed) for i, copy in parts[number]])
-        qualities = method(views).numpy().astype(np.float64)
+        views = torch.stack([make_view(images, i, view, args.seed) for i, view in parts[number]])
+        qualities = method(to_pixel_values(views)).numpy().astype(np.float64)
         rows = zip(parts[number], qualities, strict=True)
-        lines = [json.dumps({"name": names[i], "copy": copy, "quality": round(q, 7)}) for (i, copy), q in rows]
+        lines = [json.dumps({"name": names[i], "view": view, "quality": round(q, 7)}) for (i, view), q in rows]
         pending = path.with_suffix(f".tmp{accelerator.process_index}")
         pending.write_text("\n".join(lines) + "\n")
         pending.replace(path)

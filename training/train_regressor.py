@@ -17,7 +17,8 @@ from tqdm import tqdm
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import load_recognizer
-from images import labelled_view, read_images, to_pixel_values
+from images import read_images, to_pixel_values
+from views import make_view
 
 # recipe -> head learning rate, base learning rate, how many of the base's last parameter tensors learn, epochs, batch
 RECIPES = {
@@ -34,6 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="difiqa-r")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
@@ -57,14 +59,16 @@ def read_labels(folder: Path) -> list[dict]:
 
 def labelled_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Views (count, 3, 112, 112) as uint8 and raw DifFIQA scores (count,), as label_dataset.py saw and wrote them."""
+    settings = json.loads((Path(args.labels) / "labels_config.json").read_text())
     images, names = read_images(args.data)
+    images, names = images[:: settings["every"]], names[:: settings["every"]]
+    if len(names) != settings["images"]:
+        raise ValueError(f"{args.labels} labels {settings['images']} images, {args.data} holds {len(names)}")
     index = {name: i for i, name in enumerate(names)}
-    seed = json.loads((Path(args.labels) / "labels_config.json").read_text())["seed"]
     rows = read_labels(Path(args.labels))
     views = torch.empty(len(rows), *images.shape[1:], dtype=torch.uint8)
     for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
-        view = labelled_view(images[index[row["name"]]], row["name"], row["copy"], seed)
-        views[k] = ((view + 1) * 127.5).round().to(torch.uint8)
+        views[k] = make_view(images, index[row["name"]], row["view"], settings["seed"])
     return views, torch.tensor([row["quality"] for row in rows])
 
 
@@ -142,6 +146,8 @@ def main(argv: list[str] | None = None) -> None:
     steps = recipe["epochs"] * max(1, len(train) // recipe["batch"])
     shape = (lambda step: 1.0) if recipe["epochs"] == 1 else (lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)  # one epoch: constant, as released
+    if args.compile:
+        model.compile()
     model, optimizer = accelerator.prepare(model, optimizer)
     started = time.time()
     with (output / "log.jsonl").open("w") as log:

@@ -18,9 +18,9 @@ from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.recognizers import embed
 from images import read_images, to_pixel_values
 
-# original and mirror: as the name says. varied: what detectors, cameras and bad luck do to a face. morph: the mean of
-# two aligned faces, which is a face of nobody: it multiplies the identities of a small set.
-KINDS = ("original", "mirror", "varied", "morph")
+# original and mirror: as the name says. degraded: d(x) of Eq. 6. varied: what detectors, cameras and bad luck do to a
+# face. morph: the mean of two aligned faces, which is a face of nobody: it multiplies the identities of a small set.
+KINDS = ("original", "mirror", "degraded", "varied", "morph")
 
 
 def make_view(images: Tensor, index: int, kind: str, seed: int) -> Tensor:
@@ -34,6 +34,8 @@ def make_view(images: Tensor, index: int, kind: str, seed: int) -> Tensor:
     own = stable_seed(seed, kind, index)
     if base == "varied":
         pixels = vary(to_pixel_values(image), own)
+    elif base == "degraded":
+        pixels = degrade(to_pixel_values(image)[None], [own])[0]
     else:
         generator = torch.Generator().manual_seed(own)
         other = torch.randint(len(images), (), generator=generator)
@@ -86,12 +88,20 @@ def _expose(x: Tensor, draw: Tensor, strong: bool) -> Tensor:
     return ((x * contrast + 1) * light - 1).clamp(-1, 1)
 
 
+def check_kinds(kinds: list[str]) -> None:
+    """Refuse names that are no view, or that come twice."""
+    unknown = [kind for kind in kinds if kind.rstrip("0123456789") not in KINDS]
+    if unknown or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            f"views are {', '.join(KINDS)}, with a digit for another draw of the same kind, each once; found {kinds}"
+        )
+
+
 class Views(Dataset):
     """Index -> uint8 view (3, 112, 112) of one kind."""
 
     def __init__(self, images: Tensor, kind: str, seed: int):
-        if kind.rstrip("0123456789") not in KINDS:
-            raise ValueError(f"a view is one of {', '.join(KINDS)}, with a digit for another draw; found {kind!r}")
+        check_kinds([kind])
         self.images, self.kind, self.seed = images, kind, seed
 
     def __len__(self) -> int:
@@ -110,6 +120,7 @@ def views_and_targets(
     the mean of the teachers' cosines. One file a source and kind is kept in `cache`, so that a killed run, or one with
     other sources, computes nothing twice.
     """
+    check_kinds(kinds)
     answers = [torch.compile(teacher) if compile else teacher for teacher in teachers]
     columns = []
     for source in sources:

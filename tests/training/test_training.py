@@ -93,13 +93,13 @@ def test_labels_do_not_depend_on_interruption_and_train_a_regressor(faces, tmp_p
     toy_pipeline(num_repeats=1).save_pretrained(tmp_path / "pipeline")
     toy_recognizer().save_pretrained(tmp_path / "backbone")
     arguments = ["--data", faces, "--checkpoint", tmp_path / "pipeline", "--num_repeats", "1", "--part_size", "5",
-                 "--degraded_copies", "1", "--output_dir", tmp_path / "labels"]  # fmt: skip
+                 "--views", "original", "degraded", "--output_dir", tmp_path / "labels"]  # fmt: skip
     ok(run("label_dataset.py", *arguments))
     parts = {path.name: path.read_text() for path in sorted((tmp_path / "labels").glob("part-*.jsonl"))}
     rows = [json.loads(line) for text in parts.values() for line in text.splitlines()]
     assert len(parts) == 4 and len(rows) == 16
-    assert {(row["name"], row["copy"]) for row in rows} == {
-        (f"{faces.name}/{i}.png", c) for i in range(8) for c in (0, 1)
+    assert {(row["name"], row["view"]) for row in rows} == {
+        (f"{faces.name}/{i}.png", view) for i in range(8) for view in ("original", "degraded")
     }
     (tmp_path / "labels" / "part-000001.jsonl").unlink()
     ok(run("label_dataset.py", *arguments))
