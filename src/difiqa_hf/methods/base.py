@@ -76,8 +76,9 @@ class QualityMethod(ABC):
             ValueError: for a wrong shape, dtype or range, with what was found.
         """
         check_pixel_values(pixel_values)
-        with torch.no_grad():
-            return self.score(pixel_values).detach().float().cpu()
+        with torch.inference_mode(False), torch.no_grad():  # a method that differentiates must be able to
+            own = pixel_values.clone() if pixel_values.is_inference() else pixel_values
+            return self.score(own).detach().float().cpu()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the method's own weights, or its calibration, for `from_pretrained`; not a recogniser it was given."""

@@ -6,9 +6,12 @@ import importlib
 MODULES = (
     "modeling_difiqa_regressor",
     "modeling_edgenext",
+    "modeling_faceqgen",
     "modeling_iresnet",
     "modeling_lightqnet",
     "modeling_mobilefacenet",
+    "modeling_pfe",
+    "modeling_quality_resnet",
 )
 
 
