@@ -1,6 +1,7 @@
 """The matrix that every quality method passes: whatever is registered is tested, or this file fails."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -110,6 +111,12 @@ def test_declarations_are_complete(row):
     assert row["summary"].endswith(".") and len(row["score_range"]) == 2
     assert row["needs_recognizer"] or not row["needs_gradients"]
     assert row["has_weights"] or not row["needs_training"]
+
+
+@pytest.mark.parametrize("name", list_methods())
+def test_every_method_takes_what_the_runner_passes(name):
+    assert {"recognizer", "seed", "device"} <= set(inspect.signature(method_class(name)).parameters)
+    assert f"Parity: {method_class(name).parity}." in method_class(name).__doc__
 
 
 def test_called_in_any_grad_mode(method):

@@ -1,7 +1,8 @@
 """List the quality methods: what each is, what it needs, how to read its score, whose it is.
 
 seed: the score depends on --seed. recogniser: takes --recognizer. gradients: differentiates the recogniser.
-weights: "shipped", or "to name": --method NAME=FOLDER, a checkpoint that you trained or converted.
+weights: "shipped", or "to name": --method NAME=FOLDER, a checkpoint that you trained or converted, or for "calibrate" a
+calibration on your images for your recogniser (see `FROQ.calibrate`).
 """
 
 import argparse
@@ -42,6 +43,8 @@ def _range(bounds) -> str:
 def _weights(row: dict) -> str:
     if not row["has_weights"]:
         return "-"
+    if not row["needs_training"]:
+        return "calibrate"
     return "shipped" if row["weights_license"].startswith("shipped") else "to name"
 
 

@@ -56,6 +56,12 @@ class QualityMethod(ABC):
     fingerprint: str = ""
     _percentiles: Sequence[float] | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Add to the docstring what the class declares, so that `help` shows it and nobody types it twice."""
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__ and "parity" in vars(cls):
+            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    Parity: {cls.parity}.\n    "
+
     @abstractmethod
     def score(self, pixel_values: Tensor) -> Tensor:
         """Qualities (batch,) of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1], on the method's device."""
@@ -127,6 +133,7 @@ class NetworkMethod(QualityMethod):
 
     needs_training = True
     has_weights = True
+    input_contract = "the checkpoint's own"
     weights_license = "the checkpoint's"
 
     def __init__(self, checkpoint=None, device: str = "cpu", seed: int = 0, recognizer=None):

@@ -18,5 +18,5 @@ class CRFIQA(NetworkMethod):
     input_contract = "RGB, (x / 255 - .5) / .5; the official flag that says BGR reads files with swapped channels"
     paper = "Boutros et al., CR-FIQA, CVPR 2023"
     code_license = "CC BY-NC 4.0"
-    weights_license = "CC BY-NC 4.0 (official)"
+    weights_license = "official: the repository's, CC BY-NC 4.0"
     parity = "formula only; the official weights were not obtainable here"

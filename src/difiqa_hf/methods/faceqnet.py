@@ -21,7 +21,7 @@ class FaceQnet(NetworkMethod):
     input_contract = "official: 224 x 224, unaligned crops, BGR, 0 to 255; here the checkpoint's own"
     paper = "Hernandez-Ortega et al., FaceQnet, ICB 2019"
     code_license = "none stated"
-    weights_license = "none stated (official)"
+    weights_license = "official: none stated"
     parity = "retrained only: the official .h5 files were not obtainable here, and the layout is from memory"
 
     def score(self, pixel_values):

@@ -26,7 +26,7 @@ class LightQNetQuality(NetworkMethod):
     input_contract = "96 x 96 (OpenCV's 8-bit resize of the crop), BGR, (x - 128) / 128"
     paper = "Chen et al., LightQNet, IEEE SPL 2021"
     code_license = "MIT"
-    weights_license = "MIT (official graphs)"
+    weights_license = "official: the repository's, MIT"
     parity = "official weights reproduced: 16 LFW images, three widths, both colour orders, to 1e-4"
 
     def __init__(self, checkpoint=None, color_order: str | None = None, device: str = "cpu", seed=0, recognizer=None):

@@ -22,7 +22,7 @@ class MagFace(NetworkMethod):
     input_contract = "official: BGR, x / 255 (color_order, image_mean and image_std of the configuration)"
     paper = "Meng et al., MagFace, CVPR 2021"
     code_license = "Apache-2.0"
-    weights_license = "Apache-2.0 (official)"
+    weights_license = "official: the repository's, Apache-2.0"
     parity = "formula only; the official weights were not obtainable here"
 
     def score(self, pixel_values: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ class PCNet(NetworkMethod):
 
     name = "pcnet"
     kind = "regression"
-    input_contract = "the checkpoint's own"
     paper = "Xie, Byrne, Zisserman, PCNet, BMVC 2020"
     code_license = "none released"
     parity = "retrained only: neither code nor weights were released; papers that retrained it disagree"

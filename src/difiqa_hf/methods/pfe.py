@@ -23,7 +23,7 @@ class PFE(NetworkMethod):
     input_contract = "official: 112 x 96, (x - 127.5) / 128; here the backbone's own"
     paper = "Shi and Jain, Probabilistic Face Embeddings, ICCV 2019"
     code_license = "MIT"
-    weights_license = "MIT (official)"
+    weights_license = "official: the repository's, MIT"
     parity = "formula only; the official TensorFlow weights were not obtainable here"
 
     def __init__(self, checkpoint=None, reduction: str = "mean", device: str = "cpu", seed: int = 0, recognizer=None):

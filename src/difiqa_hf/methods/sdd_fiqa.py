@@ -18,5 +18,5 @@ class SDDFIQA(NetworkMethod):
     input_contract = "RGB, (x / 255 - .5) / .5; official scores run from 0 to 100"
     paper = "Ou et al., SDD-FIQA, CVPR 2021"
     code_license = "Apache-2.0 (TFace)"
-    weights_license = "Apache-2.0 (TFace, official)"
+    weights_license = "official: the repository's, Apache-2.0"
     parity = "labels checked against scipy; the official weights were not obtainable here"
