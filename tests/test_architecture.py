@@ -18,8 +18,8 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 LAYERS = (
     {"outputs", "metrics"},
     {"alignment", "degradation", "diffusion", "image_processing", "models"},
-    {"conversion", "detection"},
-    {"recognizers"},
+    {"conversion", "detection", "labels"},
+    {"losses", "recognizers"},
     {"pipeline_difiqa"},
     {"methods"},
     {"benchmarks", "demo", "hub", "scoring"},

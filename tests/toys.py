@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
 
+from difiqa_hf.models.modeling_faceqgen import FaceQgenConfig, FaceQgenModel
+from difiqa_hf.models.modeling_lightqnet import LightQNet, LightQNetConfig
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
@@ -37,6 +39,18 @@ def toy_recognizer(seed: int = 0) -> MobileFaceNetRecognizer:
     torch.manual_seed(seed)
     config = MobileFaceNetConfig(stem_width=8, stages=((2, 8, 1, 4), (2, 8, 1, 4)), last_width=16, embedding_size=8)
     return MobileFaceNetRecognizer(config).eval()
+
+
+def toy_lightqnet(seed: int = 0) -> LightQNet:
+    torch.manual_seed(seed)
+    return LightQNet(LightQNetConfig(stem_width=4, blocks=[[0, 4, 2], [8, 4, 2], [8, 4, 1]], last_width=8)).eval()
+
+
+def toy_faceqgen(seed: int = 0) -> FaceQgenModel:
+    torch.manual_seed(seed)
+    model = FaceQgenModel(FaceQgenConfig(widths=[4, 4, 8], discriminator_widths=[4, 4])).eval()
+    torch.nn.init.normal_(model.generator.out.weight, std=0.1)
+    return model
 
 
 def toy_pipeline(**options) -> DifFIQAPipeline:

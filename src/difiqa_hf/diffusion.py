@@ -104,15 +104,21 @@ def image_digests(pixel_values: Tensor) -> list[str]:
 
 
 class NoiseStream:
-    """One generator per image; `draw()` stacks one standard normal image of each, float32 on `device`.
+    """One generator per image; `draw()` stacks one draw of each: standard normal, or uniform in [0, 1); float32.
 
-    The generators live on the CPU whatever the device is, so that a GPU sees the same noise.
+    The generators live on the CPU whatever `device` is, so that a GPU sees the same noise.
     """
 
-    def __init__(self, seeds: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        shape: Sequence[int],
+        device: torch.device | str = "cpu",
+        sample: Callable[..., Tensor] = torch.randn,
+    ):
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self._shape, self._device = tuple(shape), device
+        self._shape, self._device, self._sample = tuple(shape), device, sample
 
     def __call__(self) -> Tensor:
-        draws = [torch.randn(self._shape, generator=generator) for generator in self._generators]
+        draws = [self._sample(self._shape, generator=generator) for generator in self._generators]
         return torch.stack(draws).to(self._device)

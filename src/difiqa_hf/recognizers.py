@@ -1,7 +1,8 @@
 """Face recognisers: load one, ask it for embeddings, name its weights."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -110,3 +111,43 @@ def recognizer_fingerprint(recognizer: Callable) -> str:
     """
     revision, config = weights_revision(recognizer), getattr(recognizer, "config", None)
     return revision and f"{revision} {config.to_json_string() if hasattr(config, 'to_json_string') else ''}"
+
+
+def check_opens_before_head(recognizer: Callable, name: str) -> None:
+    """Refuse a recogniser without the two halves of `forward`, which all of ours have.
+
+    `forward_features(pixel_values)` returns what the last linear layer sees, (batch, features), before dropout;
+    `forward_head(features)` makes the embeddings of it. Their composition is `forward`.
+
+    Raises:
+        ValueError: with what is missing; `name` is the method that asks.
+    """
+    missing = [half for half in ("forward_features", "forward_head") if not callable(getattr(recognizer, half, None))]
+    if missing:
+        raise ValueError(
+            f"{name} repeats only the last layer of a recogniser, but {type(recognizer).__name__} has no "
+            f"{' and no '.join(missing)}; use one of difiqa_hf.models, or give yours these two halves of its forward"
+        )
+    if getattr(recognizer, "training", False):
+        raise ValueError(f"the recogniser {type(recognizer).__name__} is in training mode; call its eval() first")
+
+
+@contextmanager
+def recorded(modules: Mapping[str, nn.Module], inputs: bool = False) -> Iterator[dict[str, Tensor]]:
+    """What goes through `modules` while the context lasts: name -> output, or first input, of the latest call."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable:
+        if inputs:
+            return lambda module, arguments: seen.__setitem__(name, arguments[0])
+        return lambda module, arguments, output: seen.__setitem__(name, output)
+
+    handles = [
+        module.register_forward_pre_hook(keep(name)) if inputs else module.register_forward_hook(keep(name))
+        for name, module in modules.items()
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()

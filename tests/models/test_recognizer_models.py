@@ -72,6 +72,17 @@ def test_output(family):
     assert torch.equal(as_tuple, embeddings)
 
 
+def test_head_is_affine_in_the_features(family):
+    """What SER-FIQ repeats behind its dropout: a linear layer, and BatchNorm where there is one."""
+    model, faces = toy(family, **({"dropout": 0.4} if family == "iresnet" else {})), toy_faces(2)
+    with torch.no_grad():
+        a, b = features = model.forward_features(faces)
+        assert features.ndim == 2
+        torch.testing.assert_close(model.forward_head(features), embeddings_of(model, faces), atol=0, rtol=0)
+        middle = model.forward_head((a + b)[None] / 2)
+        torch.testing.assert_close(middle[0], model.forward_head(features).mean(0), atol=1e-5, rtol=1e-5)
+
+
 def test_embedding_does_not_depend_on_the_neighbours(family):
     model, faces = toy(family), toy_faces(3)
     torch.testing.assert_close(embeddings_of(model, faces)[1:2], embeddings_of(model, faces[1:2]), atol=1e-5, rtol=0)

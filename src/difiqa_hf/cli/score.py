@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--aligned", action="store_true", help="the images are aligned face crops; the default")
     kind.add_argument("--detect", action="store_true", help="the images are photographs: find the faces, align them")
-    add("--method", default="difiqa-r", help="see `difiqa methods`")
+    add("--method", default="difiqa-r", metavar="NAME", help="see `difiqa methods`; NAME=FOLDER names a checkpoint")
     add("--recognizer", metavar="R", help="recogniser of the method: folder, file or repository")
     add("--num-repeats", type=int, metavar="N", help="noise repeats of a stochastic method, if not its default")
     add("--seed", type=int, default=0, help="of a stochastic method")

@@ -2,13 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from difiqa_hf.image_processing import check_pixel_values
+from difiqa_hf.recognizers import load_strictly, recognizer_fingerprint, resolve_recognizer, weights_revision
+
+KINDS = ("analytical", "regression", "model", "baseline")
 
 
 class QualityMethod(ABC):
@@ -16,12 +20,20 @@ class QualityMethod(ABC):
 
     Attributes:
         name: the registry name.
-        kind: "analytical" (perturbs the image, asks the recogniser), "regression", "model" or "baseline".
+        kind: "analytical" (asks a recogniser about the image, no labels), "regression" (a network trained on quality
+            labels), "model" (a recogniser trained to know its uncertainty) or "baseline".
         higher_is_better: always true; methods whose raw output is an uncertainty turn its sign.
         score_range: lowest and highest possible score, None where there is no bound.
         is_stochastic: whether the seed matters.
         needs_recognizer: whether a face recogniser is part of the method.
+        needs_training: whether it needs weights of its own; where none are shipped, a checkpoint has to be named.
+        needs_gradients: whether it differentiates the recogniser, which takes memory and no half precision.
+        has_weights: whether `save_pretrained` has something to save.
+        input_contract: what becomes of the canonical pixel values (RGB in [-1, 1], 112 x 112, ArcFace template).
         paper: where the method comes from.
+        code_license: of the authors' released code, of which nothing is used here.
+        weights_license: of the weights behind the scores.
+        parity: what was compared with the authors' numbers, in plain words.
         revision: 12 hex digits that identify the weights (SHA-256), or "" where there are none.
         fingerprint: all that a score depends on besides the image, for caches; "" if unknown: never cached.
     """
@@ -32,10 +44,23 @@ class QualityMethod(ABC):
     score_range: ClassVar[tuple[float | None, float | None]] = (None, None)
     is_stochastic: ClassVar[bool] = False
     needs_recognizer: ClassVar[bool] = False
-    paper: ClassVar[str] = ""
+    needs_training: ClassVar[bool] = False
+    needs_gradients: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = False
+    input_contract: ClassVar[str] = "the recogniser's own"
+    paper: ClassVar[str]
+    code_license: ClassVar[str]
+    weights_license: ClassVar[str]
+    parity: ClassVar[str]
     revision: str = ""
     fingerprint: str = ""
     _percentiles: Sequence[float] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Add to the docstring what the class declares, so that `help` shows it and nobody types it twice."""
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__ and "parity" in vars(cls):
+            cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    Parity: {cls.parity}.\n    "
 
     @abstractmethod
     def score(self, pixel_values: Tensor) -> Tensor:
@@ -57,8 +82,88 @@ class QualityMethod(ABC):
             ValueError: for a wrong shape, dtype or range, with what was found.
         """
         check_pixel_values(pixel_values)
-        with torch.no_grad():
-            return self.score(pixel_values).detach().float().cpu()
+        with torch.inference_mode(False), torch.no_grad():  # a method that differentiates must be able to
+            own = pixel_values.clone() if pixel_values.is_inference() else pixel_values
+            return self.score(own).detach().float().cpu()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the method's own weights, or its calibration, for `from_pretrained`; not a recogniser it was given."""
+        raise ValueError(f"{self.name} has no weights of its own to save")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> "QualityMethod":
+        """The method on weights of `save_pretrained`; `options` as for the class."""
+        if not cls.has_weights:
+            raise ValueError(f"{cls.name} has no weights of its own to load; create it with its options")
+        return cls(checkpoint=folder, **options)
+
+
+class RecognizerMethod(QualityMethod):
+    """A method without weights of its own, that asks a recogniser.
+
+    Args:
+        recognizer: a model, a callable, or what `load_recognizer` takes; None for the shipped one.
+        device: where to run.
+        seed: of all random draws.
+        **settings: every other option that a score depends on, for the fingerprint.
+    """
+
+    needs_recognizer = True
+    weights_license = "the recogniser's"
+
+    def __init__(self, recognizer=None, device: str = "cpu", seed: int = 0, **settings: Any):
+        self.recognizer = resolve_recognizer(recognizer, device)
+        self.device, self.seed = device, seed
+        self.revision = weights_revision(self.recognizer)
+        if self.is_stochastic:
+            settings["seed"] = seed
+        shown = [f"{key}={value}" for key, value in settings.items()]
+        inside = recognizer_fingerprint(self.recognizer)
+        self.fingerprint = inside and " ".join([self.name, *shown, inside])
+
+
+class NetworkMethod(QualityMethod):
+    """A method that is one network of ours: `quality` of its output, or what `score` makes of it.
+
+    Args:
+        checkpoint: folder or Hub repository of one of our networks, or the network itself.
+        device: where to run.
+        seed, recognizer: accepted because every method takes them; without effect.
+    """
+
+    needs_training = True
+    has_weights = True
+    input_contract = "the checkpoint's own"
+    weights_license = "the checkpoint's"
+
+    def __init__(self, checkpoint=None, device: str = "cpu", seed: int = 0, recognizer=None):
+        self.device = device
+        self.model = self.load(checkpoint).to(device)
+        self.revision = weights_revision(self.model)
+        self.fingerprint = f"{self.name} {recognizer_fingerprint(self.model)}"
+        self._percentiles = read_percentiles(self.model.config)
+
+    def load(self, checkpoint) -> nn.Module:
+        """The network of a checkpoint; where none is named, the shipped one of those methods that have one."""
+        if checkpoint is None:
+            raise ValueError(
+                f"{self.name} needs weights and none are shipped: pass checkpoint=…, a folder, a Hub repository or a "
+                f"model; on the command line --method {self.name}=FOLDER"
+            )
+        if not isinstance(checkpoint, nn.Module):
+            return load_strictly(checkpoint).requires_grad_(False).eval()
+        if checkpoint.training:
+            raise ValueError(f"the {type(checkpoint).__name__} is in training mode; call its eval() first")
+        return checkpoint
+
+    def score(self, pixel_values: Tensor) -> Tensor:
+        quality = getattr(self.model(pixel_values.to(self.device)), "quality", None)
+        if quality is None:
+            raise ValueError(f"{self.name} needs a network with a quality output, {type(self.model).__name__} has none")
+        return quality
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        self.model.save_pretrained(folder)
 
 
 def read_percentiles(config) -> Sequence[float] | None:

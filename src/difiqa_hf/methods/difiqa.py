@@ -29,7 +29,13 @@ class DifFIQA(QualityMethod):
     score_range = (-1.0, 1.0)
     is_stochastic = True
     needs_recognizer = True
+    needs_training = True
+    has_weights = True
+    input_contract = "denoiser: as given; recogniser: its own"
     paper = "Babnik et al., DifFIQA, IJCB 2023"
+    code_license = "MIT"
+    weights_license = "shipped ones: research use only (see their card)"
+    parity = "retrained; the official weights were not obtainable here"
 
     def __init__(
         self,
@@ -69,3 +75,6 @@ class DifFIQA(QualityMethod):
 
     def score(self, pixel_values: Tensor) -> Tensor:
         return self.pipeline(pixel_values, **self.options).quality
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        self.pipeline.save_pretrained(folder)

@@ -1,13 +1,27 @@
 """Method name -> class; one line per method."""
 
 import importlib
+from typing import Any
 
-from difiqa_hf.methods.base import QualityMethod
+from difiqa_hf.methods.base import KINDS, QualityMethod
 
 # name -> (module under difiqa_hf.methods, class); imported on first use
 _REGISTRY = {
     "difiqa":    ("difiqa", "DifFIQA"),
     "difiqa-r":  ("difiqa_r", "DifFIQARegression"),
+    "faceqan":   ("faceqan", "FaceQAN"),
+    "ser-fiq":   ("ser_fiq", "SERFIQ"),
+    "faceqgen":  ("faceqgen", "FaceQgen"),
+    "faceqnet":  ("faceqnet", "FaceQnet"),
+    "sdd-fiqa":  ("sdd_fiqa", "SDDFIQA"),
+    "pcnet":     ("pcnet", "PCNet"),
+    "lightqnet": ("lightqnet", "LightQNetQuality"),
+    "magface":   ("magface", "MagFace"),
+    "pfe":       ("pfe", "PFE"),
+    "cr-fiqa":   ("cr_fiqa", "CRFIQA"),
+    "grafiqs":   ("grafiqs", "GraFIQs"),
+    "prefiqs":   ("prefiqs", "PreFIQs"),
+    "froq":      ("froq", "FROQ"),
     "mirror":    ("baselines", "MirrorCosine"),
     "norm":      ("baselines", "EmbeddingNorm"),
     "random":    ("baselines", "RandomQuality"),
@@ -15,27 +29,50 @@ _REGISTRY = {
 
 
 def method_class(name: str) -> type[QualityMethod]:
-    """The class registered under `name`.
+    """The class registered under `name`; "name=checkpoint" is understood.
 
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
+    name = name.partition("=")[0]
     if name not in _REGISTRY:
         raise ValueError(f"unknown method {name!r}; known: {', '.join(sorted(_REGISTRY))}")
     module, attribute = _REGISTRY[name]
     return getattr(importlib.import_module(f"difiqa_hf.methods.{module}"), attribute)
 
 
-def create_method(name: str, **options) -> QualityMethod:
+def create_method(name: str, **options: Any) -> QualityMethod:
     """Build a quality method by its name, for example `create_method("difiqa", num_repeats=4, seed=0)`.
 
     Args:
-        name: one of `list_methods()`.
-        **options: those of the method's class; common: `recognizer` (model, callable or folder), `seed`, `device`.
+        name: one of `list_methods()`, or "name=checkpoint", for example "lightqnet=lightqnet-dm100.pb".
+        **options: those of the method's class; common: `recognizer` (model, callable or folder), `seed`, `device`, and
+            `checkpoint` (folder, Hub repository) where the method has weights.
     """
-    return method_class(name)(**options)
+    method, checkpoint = method_class(name), name.partition("=")[2]
+    if checkpoint and not method.has_weights:
+        raise ValueError(f"{method.name} has no weights of its own, found {name!r}; pass recognizer=…")
+    return method(**options, **({"checkpoint": checkpoint} if checkpoint else {}))
 
 
 def list_methods(kind: str | None = None) -> list[str]:
-    """The registered names, of one `kind` ("analytical", "regression", "model", "baseline") or of all."""
+    """The registered names, of one `kind` ("analytical", "regression", "model", "baseline") or of all.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
     return [name for name in _REGISTRY if kind is None or method_class(name).kind == kind]
+
+
+def describe_methods(kind: str | None = None) -> list[dict[str, Any]]:
+    """What every method declares, as data: the attributes of its class and the first line of its docstring."""
+    fields = [name for name in QualityMethod.__annotations__ if not name.startswith("_")]
+    fields = [name for name in fields if name not in ("revision", "fingerprint")]  # of an instance
+    rows = []
+    for name in list_methods(kind):
+        method = method_class(name)
+        summary = (method.__doc__ or "").split("\n")[0]
+        rows.append({field: getattr(method, field) for field in fields} | {"summary": summary})
+    return rows

@@ -3,7 +3,16 @@
 import importlib
 
 # Each registers its own classes in its last lines, guarded so that a copy of the file that came from the Hub does not.
-MODULES = ("modeling_difiqa_regressor", "modeling_edgenext", "modeling_iresnet", "modeling_mobilefacenet")
+MODULES = (
+    "modeling_difiqa_regressor",
+    "modeling_edgenext",
+    "modeling_faceqgen",
+    "modeling_iresnet",
+    "modeling_lightqnet",
+    "modeling_mobilefacenet",
+    "modeling_pfe",
+    "modeling_quality_resnet",
+)
 
 
 def register() -> None:

@@ -226,8 +226,9 @@ class EdgeNeXtHead(nn.Module):
         self.norm = nn.LayerNorm(config.widths[-1], config.layer_norm_eps)
         self.fc = nn.Linear(config.widths[-1], config.embedding_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.norm(x.mean(dim=(2, 3))))
+    def pool(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> what the linear layer sees, (batch, channels)."""
+        return self.norm(x.mean(dim=(2, 3)))
 
 
 class EdgeNeXtRecognizer(PreTrainedModel):
@@ -255,6 +256,15 @@ class EdgeNeXtRecognizer(PreTrainedModel):
             if hasattr(module, name):
                 init.constant_(getattr(module, name), self.config.layer_scale)
 
+    def forward_features(self, pixel_values: Tensor) -> Tensor:
+        """What the last linear layer sees, (batch, features), before dropout; pixel_values as for `forward`."""
+        x = to_network_input(pixel_values, self.config).to(self.dtype)
+        return self.head.pool(self.stages(self.stem(x)))
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Embeddings (batch, embedding_size), not L2-normalised, of what `forward_features` returns."""
+        return self.head.fc(features)
+
     def forward(self, pixel_values: Tensor, return_dict: bool = True) -> EdgeNeXtOutput | tuple[Tensor]:
         """Embed aligned faces.
 
@@ -264,8 +274,7 @@ class EdgeNeXtRecognizer(PreTrainedModel):
         Returns:
             `embeddings` (batch, embedding_size), not L2-normalised.
         """
-        x = to_network_input(pixel_values, self.config).to(self.dtype)
-        embeddings = self.head(self.stages(self.stem(x)))
+        embeddings = self.forward_head(self.forward_features(pixel_values))
         return EdgeNeXtOutput(embeddings=embeddings) if return_dict else (embeddings,)
 
 

@@ -182,6 +182,21 @@ class IResNetRecognizer(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def forward_features(self, pixel_values: Tensor) -> Tensor:
+        """What the last linear layer sees, (batch, features), before dropout; pixel_values as for `forward`."""
+        x = to_network_input(pixel_values, self.config).to(self.dtype)
+        x = self.prelu(self.bn1(self.conv1(x)))
+        for stage in range(1, len(self.config.layers) + 1):
+            x = getattr(self, f"layer{stage}")(x)
+        x = self.bn2(x)
+        if self.config.head == "gdc":
+            x = self.gdc(x)
+        return x.flatten(1)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Embeddings (batch, embedding_size), not L2-normalised, of what `forward_features` returns."""
+        return self.features(self.fc(self.dropout(features)))
+
     def forward(self, pixel_values: Tensor, return_dict: bool = True) -> IResNetOutput | tuple[Tensor]:
         """Embed aligned faces.
 
@@ -191,14 +206,7 @@ class IResNetRecognizer(PreTrainedModel):
         Returns:
             `embeddings` (batch, embedding_size), not L2-normalised.
         """
-        x = to_network_input(pixel_values, self.config).to(self.dtype)
-        x = self.prelu(self.bn1(self.conv1(x)))
-        for stage in range(1, len(self.config.layers) + 1):
-            x = getattr(self, f"layer{stage}")(x)
-        x = self.bn2(x)
-        if self.config.head == "gdc":
-            x = self.gdc(x)
-        embeddings = self.features(self.fc(self.dropout(x.flatten(1))))
+        embeddings = self.forward_head(self.forward_features(pixel_values))
         return IResNetOutput(embeddings=embeddings) if return_dict else (embeddings,)
 
 

@@ -182,6 +182,15 @@ class MobileFaceNetRecognizer(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def forward_features(self, pixel_values: Tensor) -> Tensor:
+        """What the last linear layer sees, (batch, features), before dropout; pixel_values as for `forward`."""
+        x = to_network_input(pixel_values, self.config).to(self.dtype)
+        return self.reduce(self.last(self.blocks(self.stem(x)))).flatten(1)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Embeddings (batch, embedding_size), not L2-normalised, of what `forward_features` returns."""
+        return self.norm(self.fc(features))
+
     def forward(self, pixel_values: Tensor, return_dict: bool = True) -> MobileFaceNetOutput | tuple[Tensor]:
         """Embed aligned faces.
 
@@ -191,9 +200,7 @@ class MobileFaceNetRecognizer(PreTrainedModel):
         Returns:
             `embeddings` (batch, embedding_size), not L2-normalised.
         """
-        x = to_network_input(pixel_values, self.config).to(self.dtype)
-        x = self.reduce(self.last(self.blocks(self.stem(x))))
-        embeddings = self.norm(self.fc(x.flatten(1)))
+        embeddings = self.forward_head(self.forward_features(pixel_values))
         return MobileFaceNetOutput(embeddings=embeddings) if return_dict else (embeddings,)
 
 

@@ -1,0 +1,51 @@
+"""The sign of every method on real faces and real networks: a clean face scores above its blurred version."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.methods import create_method
+from difiqa_hf.recognizers import load_recognizer
+
+# (method, recogniser) -> options, and how many of eight clean faces must score above their blurred versions
+CASES = {
+    ("faceqan", "mobilefacenet_webface600k"): ({"num_repeats": 1}, 8),
+    ("ser-fiq", "mobilefacenet_webface600k"): ({}, 6),  # a network trained without dropout; 14 of 16 faces
+    ("prefiqs", "mobilefacenet_webface600k"): ({}, 8),
+    ("grafiqs", "mobilefacenet_relu6_ms1m"): ({}, 8),
+    ("norm", "mobilefacenet_webface600k"): ({}, 8),
+    ("lightqnet", None): ({}, 8),
+}
+
+
+@pytest.fixture(scope="module")
+def faces(shared):
+    """Pixel values of sixteen LFW faces, and of the same faces blurred."""
+    golden = np.load(shared / "golden" / "recognizers" / "lightqnet_lfw.npz")
+    with zipfile.ZipFile(shared / "data" / "lfw_aligned112.zip") as archive:
+        clean = [Image.open(archive.open(f"lfw/{name}")).convert("RGB") for name in golden["files"]]
+    blurred = [image.filter(ImageFilter.GaussianBlur(4)) for image in clean]
+    return [FaceImageProcessor()(images).pixel_values for images in (clean, blurred)]
+
+
+@pytest.mark.parametrize(("name", "recognizer"), CASES)
+def test_clean_above_blurred(name, recognizer, faces, shared):
+    options, least = CASES[name, recognizer]
+    weights = shared / "weights"
+    if recognizer is None:
+        method = create_method(name, checkpoint=weights / "lightqnet" / "lightqnet-dm100.pb", **options)
+    else:
+        method = create_method(name, recognizer=weights / f"{recognizer}.safetensors", **options)
+    clean, blurred = (method(pixel_values[:8]) for pixel_values in faces)
+    assert (clean > blurred).sum() >= least, torch.stack([clean, blurred])
+
+
+def test_froq_calibrated_on_some_faces_ranks_the_blurred_below(faces, shared):
+    recognizer = load_recognizer(shared / "weights" / "mobilefacenet_webface600k.safetensors")
+    method = create_method("froq", recognizer=recognizer).calibrate(torch.cat([part[8:] for part in faces]))
+    clean, blurred = (method(pixel_values[:8]) for pixel_values in faces)
+    assert (clean > blurred).all(), torch.stack([clean, blurred])
