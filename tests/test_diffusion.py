@@ -8,12 +8,14 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from difiqa_hf.diffusion import (
     NoiseStream,
+    ReleasedNoise,
     add_noise,
     alphas_cumprod,
     blend,
     degradation_weight,
     image_digests,
     posterior,
+    released_posterior,
     restore,
     stable_seed,
 )
@@ -112,3 +114,33 @@ def test_seeds_and_digests_are_stable():
     x = images(2)
     assert image_digests(x) == image_digests(x.flip(0))[::-1]
     assert image_digests(x[:1]) != image_digests(x[:1].flip(-1))
+
+
+def test_released_noise_is_the_global_order():
+    """Three groups of images (64 // 20 = 3 at once), asked for in uneven batches of rows that straddle the groups."""
+    count, repeats, timestep, shape = 7, 10, 2, (1, 2, 2)
+    torch.manual_seed(11)
+    expected = {}
+    for first in range(0, count, 3):
+        images = range(first, min(first + 3, count))
+        for step in range(1 + timestep):
+            noise = torch.randn(2 * len(images) * repeats, *shape)
+            order = [(i, r, side) for side in (False, True) for i in images for r in range(repeats)]
+            expected |= {(row, step): value for row, value in zip(order, noise, strict=True)}
+    rows = [(i, r, side) for i in range(count) for r in range(repeats) for side in (False, True)]
+    source = ReleasedNoise(11, (count, *shape), repeats, 2, timestep)
+    for start in range(0, len(rows), 33):
+        part = rows[start : start + 33]
+        draw = source(part)
+        for step in range(1 + timestep):
+            assert torch.equal(draw(), torch.stack([expected[row, step] for row in part]))
+
+
+@pytest.mark.parametrize("timestep", [1, 4])
+def test_released_posterior_is_the_posterior_but_for_rounding(timestep, alpha_bar):
+    x0, xt = images(1, 3), images(1, 4)
+    mean, deviation = posterior(x0, xt, timestep, alpha_bar)
+    released_mean, released_deviation = released_posterior(x0, xt, timestep, alpha_bar)
+    assert released_deviation == pytest.approx(deviation, rel=1e-3) and released_deviation != deviation
+    assert torch.allclose(mean, released_mean, atol=2e-3)
+    assert torch.equal(released_posterior(x0, xt, 0, alpha_bar)[0], x0)

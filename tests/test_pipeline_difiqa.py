@@ -150,3 +150,36 @@ def test_half_precision_network_changes_little(pipeline):
     half = toy_pipeline(num_repeats=3)
     half.unet.to(torch.bfloat16)
     assert torch.allclose(half(x).quality, pipeline(x).quality, atol=5e-3)
+
+
+def test_variant_is_part_of_the_checkpoint(pipeline, tmp_path):
+    x = toy_faces(2)
+    released = toy_pipeline(num_repeats=2, variant="released")
+    out = released(x)
+    assert out.term_names == ("noisy", "restored", "noisy_flipped", "restored_flipped", "flipped")
+    assert torch.allclose(out.quality, out.terms.mean(1), atol=1e-6)
+    with torch.no_grad():
+        embeddings = [released.recognizer(image).embeddings for image in (x, x.flip(-1))]
+    assert torch.allclose(out.terms[:, 4], F.cosine_similarity(*embeddings), atol=1e-6)
+    released.save_pretrained(tmp_path)
+    loaded = DifFIQAPipeline.from_pretrained(tmp_path)
+    assert loaded.config.variant == "released" and torch.equal(loaded(x).quality, out.quality)
+    as_paper = DifFIQAPipeline.from_pretrained(tmp_path, variant="paper")
+    assert torch.equal(as_paper(x).quality, pipeline(x, num_repeats=2).quality)
+    assert create_method("difiqa", checkpoint=tmp_path).fingerprint == ""  # depends on the neighbours: never cached
+
+
+def test_variant_released_depends_on_seed_and_place_but_not_on_batch_size():
+    released, x = toy_pipeline(num_repeats=2, variant="released"), toy_faces(3)
+    reference = released(x, seed=5).quality
+    assert torch.allclose(released(x, seed=5, batch_size=5).quality, reference, atol=2e-6)
+    assert not torch.allclose(released(x, seed=6).quality, reference, atol=1e-5)
+    assert not torch.allclose(released(x[1:], seed=5).quality, reference[1:], atol=1e-5)
+    assert released(x, flip=False).term_names == ("noisy", "restored")
+    with pytest.raises(ValueError, match="between 1 and 999, found 1000"):
+        released(x, timestep=1000)  # noise of index 1000 does not exist
+
+
+def test_unknown_variant_is_refused(pipeline):
+    with pytest.raises(ValueError, match=r"'released'.*found 'as printed'"):
+        DifFIQAPipeline(pipeline.unet, pipeline.scheduler, variant="as printed")

@@ -18,6 +18,7 @@ _PUBLIC = {
     "MobileFaceNetConfig": "models.modeling_mobilefacenet",
     "MobileFaceNetRecognizer": "models.modeling_mobilefacenet",
     "PatchUNet2DModel": "models.unet_patch",
+    "ReleasedUNet2DModel": "models.unet_released",
     "create_method": "methods",
     "list_methods": "methods",
 }

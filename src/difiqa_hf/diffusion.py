@@ -66,12 +66,29 @@ def posterior(restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor)
     return mean, math.sqrt((1 - previous) / (1 - alpha) * beta)
 
 
+def released_posterior(restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor) -> tuple[Tensor, float]:
+    """`posterior` as the released code computes it: DDIM at eta = 1, in float32.
+
+    There 1 - alpha-bar cancels, which makes the deviation wrong by 1e-4 and the weight of the noise by up to 7e-4. Its
+    published scores contain that; the images that it restores differ visibly in the third digit.
+    """
+    if timestep == 0:
+        return restored, 0.0
+    exact = alpha_bar[timestep].item()
+    now, then = alpha_bar[timestep].float(), alpha_bar[timestep - 1].float()
+    epsilon = (math.sqrt(1 / exact) * noisy - restored) / math.sqrt(1 / exact - 1)
+    deviation = ((1 - now / then) * (1 - then) / (1 - now)).sqrt()
+    mean = restored * then.sqrt().item() + (1 - then - deviation**2).sqrt().item() * epsilon
+    return mean, deviation.item()
+
+
 def restore(
     denoise: Callable[[Tensor, int], Tensor],
     noisy: Tensor,
     timestep: int,
     alpha_bar: Tensor,
     draw: Callable[[], Tensor],
+    step: Callable[[Tensor, Tensor, int, Tensor], tuple[Tensor, float]] = posterior,
 ) -> Tensor:
     """Backward process: from `noisy` at index `timestep` down to x-hat by Eq. 3, one network call an index.
 
@@ -79,13 +96,14 @@ def restore(
         denoise: (x_t, t) -> predicted x_0, same shape; clamped here to [-1, 1].
         noisy: (batch, 3, height, width) at 0-based index `timestep`.
         draw: returns fresh standard normal noise of that shape; called once for every index above 0.
+        step: mean and standard deviation of one step back.
 
     Returns:
         Restored images (batch, 3, height, width) in [-1, 1], float32.
     """
     sample = noisy
     for t in range(timestep, -1, -1):
-        sample, deviation = posterior(denoise(sample, t).float().clamp(-1, 1), sample, t, alpha_bar)
+        sample, deviation = step(denoise(sample, t).float().clamp(-1, 1), sample, t, alpha_bar)
         if t > 0:
             sample = sample + deviation * draw()
     return sample
@@ -122,3 +140,54 @@ class NoiseStream:
     def __call__(self) -> Tensor:
         draws = [self._sample(self._shape, generator=generator) for generator in self._generators]
         return torch.stack(draws).to(self._device)
+
+
+RELEASED_BATCH = 64  # copies of images that the released code draws noise for at once
+
+
+class ReleasedNoise:
+    """Noise in the order of the released code: one generator for the whole call, so scores depend on the neighbours.
+
+    The released code draws from PyTorch's global CPU generator: after `torch.manual_seed(seed)` it sees these numbers.
+    It takes 64 // (2 n) images at once (at least one) and draws for all their copies, (side, image, repeat): once for
+    the forward step, then for each of the t steps back that end at an index >= 0. The last of these belongs to the
+    redundant network call at (0, 0), which we skip: its noise is drawn all the same, and not used.
+
+    Args:
+        seed: of the generator.
+        shape: (images, 3, height, width) of all images of the call.
+        num_repeats: n of Eq. 7.
+        num_sides: 2 with mirrored images, else 1.
+        timestep: t, the number of forward steps.
+        device: where the noise is wanted.
+    """
+
+    def __init__(self, seed: int, shape: Sequence[int], num_repeats: int, num_sides: int, timestep: int, device="cpu"):
+        self._generator = torch.Generator().manual_seed(seed)
+        self._count, *self._image = shape
+        self._layout, self._steps, self._device = (num_sides, num_repeats), timestep + 1, device
+        self._size = max(1, RELEASED_BATCH // (2 * num_repeats))
+        self._draws: dict[int, Tensor] = {}
+        self._next = 0
+
+    def __call__(self, rows: Sequence[tuple[int, int, bool]]) -> Callable[[], Tensor]:
+        """`draw` of `restore` for rows (image, repeat, side); images must not descend from call to call."""
+        groups = [image // self._size for image, _, _ in rows]
+        self._draws = {group: draws for group, draws in self._draws.items() if group >= min(groups)}
+        while self._next <= max(groups):
+            self._draws[self._next] = self._draw_group(self._next)
+            self._next += 1
+        picked = [
+            self._draws[group][:, int(side), image % self._size, repeat]
+            for group, (image, repeat, side) in zip(groups, rows, strict=True)
+        ]
+        steps = iter(torch.stack(picked, 1))
+        return lambda: next(steps).to(self._device)
+
+    def _draw_group(self, group: int) -> Tensor:
+        """All noise of a group: (draws, sides, images, repeats, 3, height, width)."""
+        images = min(self._size, self._count - group * self._size)
+        sides, repeats = self._layout
+        shape = (sides * images * repeats, *self._image)
+        draws = torch.stack([torch.randn(shape, generator=self._generator) for _ in range(self._steps)])
+        return draws.unflatten(1, (sides, images, repeats))

@@ -14,7 +14,8 @@ class DifFIQAPipelineOutput(BaseOutput):
         quality: (batch,) Eq. 7, the mean cosine of all terms and repeats, in [-1, 1]; higher is better.
         terms: (batch, k) the mean cosine of each term over the repeats, in the order of `term_names`.
         standard_error: (batch,) standard error of `quality` over the repeats; NaN for a single repeat.
-        term_names: noisy, restored, noisy_flipped, restored_flipped, as far as they were asked for.
+        term_names: noisy, restored, noisy_flipped, restored_flipped, as far as they were asked for; in variant
+            "released" also flipped, the cosine to the mirrored image itself.
     """
 
     quality: Tensor

@@ -1,6 +1,7 @@
 """DifFIQA: quality as the stability of a face's embedding under the forward and backward diffusion process (Eq. 7)."""
 
 import math
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,29 +12,47 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from difiqa_hf import recognizers
-from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, image_digests, restore, stable_seed
+from difiqa_hf.diffusion import (
+    NoiseStream,
+    ReleasedNoise,
+    add_noise,
+    alphas_cumprod,
+    image_digests,
+    posterior,
+    released_posterior,
+    restore,
+    stable_seed,
+)
 from difiqa_hf.image_processing import FaceImageProcessor, check_pixel_values
 
 # diffusers loads a component only if the module that the repository names is imported already
-from difiqa_hf.models import unet_patch  # noqa: F401
+from difiqa_hf.models import unet_patch, unet_released  # noqa: F401
 from difiqa_hf.outputs import DifFIQAPipelineOutput
+
+VARIANTS = ("paper", "released")
 
 
 class DifFIQAPipeline(DiffusionPipeline):
     """Face image quality from a denoiser D and a recogniser M (Fig. 2 of the paper), without training labels.
 
     Args:
-        unet: D, predicts x0 from (x_t, t): `PatchUNet2DModel`, `UNet2DModel` or another with their interface.
+        unet: D, predicts x0 from (x_t, t): `PatchUNet2DModel`, `ReleasedUNet2DModel`, `UNet2DModel` or another with
+            their interface.
         scheduler: noise schedule with `prediction_type="sample"`; only its betas are used.
         recognizer: M, a recogniser model or any callable `pixel_values -> embeddings`.
         image_processor: turns paths, PIL images and arrays into pixel values.
-        timestep: number of forward steps t; index t - 1 of the schedule.
+        timestep: number of forward steps t; the way back begins at index t - 1 of the schedule.
         num_repeats: n of Eq. 7.
         flip: also use the mirrored image (off: ablation A1).
         forward: also compare with the noisy images (off: ablation A2).
         reference_quantiles: evenly spaced quantiles of the score on a reference set, from 0 to 100 %, for percentiles.
+        variant: "paper", or "released" for what the authors' code computes.
 
-    The noise of an image comes from (seed, its own pixels, repeat): neither its neighbours nor the batch size matter.
+    Variant "paper": four terms, noise of index t - 1, drawn from (seed, an image's own pixels, repeat), so that neither
+    its neighbours nor the batch size matter.
+    Variant "released": a fifth term, the cosine to the mirrored image; noise of index t, one index more than the
+    denoiser is told; drawn for all images from one generator (`ReleasedNoise`), so that an image's score depends on its
+    place in the call. Made for the published weights, but a matter of procedure only: any weights run in either.
     """
 
     model_cpu_offload_seq = "unet->recognizer"
@@ -50,8 +69,11 @@ class DifFIQAPipeline(DiffusionPipeline):
         flip: bool = True,
         forward: bool = True,
         reference_quantiles: list[float] | None = None,
+        variant: str = "paper",
     ):
         super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {VARIANTS}, found {variant!r}")
         self.register_modules(
             unet=unet, scheduler=scheduler, recognizer=None, image_processor=image_processor or FaceImageProcessor()
         )
@@ -62,6 +84,7 @@ class DifFIQAPipeline(DiffusionPipeline):
             flip=flip,
             forward=forward,
             reference_quantiles=reference_quantiles,
+            variant=variant,
         )
         if scheduler.config.prediction_type != "sample":
             raise ValueError(
@@ -71,14 +94,20 @@ class DifFIQAPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs) -> "DifFIQAPipeline":
-        """As in diffusers; `recognizer` may also be a plain module, any callable, or what `load_recognizer` takes."""
+        """As in diffusers; `recognizer` may also be a plain module, any callable, or what `load_recognizer` takes.
+
+        `variant="paper"` or "released" replaces the checkpoint's; other values name weight files, as in diffusers.
+        """
         recognizer = kwargs.pop("recognizer", None)
+        changed = {"variant": kwargs.pop("variant")} if kwargs.get("variant") in VARIANTS else {}
         folder = Path(pretrained_model_name_or_path) / "recognizer"
         if recognizer is None and not folder.is_dir():
-            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        # Handed over afterwards: diffusers refuses classes it does not know, and loads incomplete weights silently.
-        pipeline = super().from_pretrained(pretrained_model_name_or_path, recognizer=None, **kwargs)
-        pipeline.use_recognizer(recognizers.resolve_recognizer(folder if recognizer is None else recognizer))
+            pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        else:
+            # Handed over afterwards: diffusers refuses classes it does not know, and loads incomplete weights silently.
+            pipeline = super().from_pretrained(pretrained_model_name_or_path, recognizer=None, **kwargs)
+            pipeline.use_recognizer(recognizers.resolve_recognizer(folder if recognizer is None else recognizer))
+        pipeline.register_to_config(**changed)
         return pipeline
 
     @classmethod
@@ -122,33 +151,38 @@ class DifFIQAPipeline(DiffusionPipeline):
         flip, forward = self._option("flip", flip), self._option("forward", forward)
         self._check(timestep, num_repeats, batch_size)
         clean = self._pixel_values(images)
-        digests = image_digests(clean)
+        released = self.config.variant == "released"
+        noise_index, back = (timestep, released_posterior) if released else (timestep - 1, posterior)
         alpha_bar = alphas_cumprod(self.scheduler)
         clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
 
         # One row is one perturbed copy of one image; rows are independent, so they fill batches in any order.
         sides = (False, True) if flip else (False,)
         rows = [(i, r, side) for i in range(len(clean)) for r in range(num_repeats) for side in sides]
+        noise_of = self._noise_source(clean, seed, timestep, num_repeats, len(sides))
         noisy_cosine = torch.zeros(len(clean), num_repeats, len(sides))
         restored_cosine = torch.zeros_like(noisy_cosine)
         for start in self.progress_bar(range(0, len(rows), batch_size)):
             part = rows[start : start + batch_size]
             image, repeat, side = (torch.tensor(column) for column in zip(*part, strict=True))
             x = torch.where(side.to(clean.device).view(-1, 1, 1, 1), clean[image].flip(-1), clean[image])
-            draw = NoiseStream([stable_seed(seed, digests[i], r, s) for i, r, s in part], x.shape[1:], x.device)
+            draw = noise_of(part)
 
             # 1. Noise (Eq. 2)
-            step = torch.full((len(part),), timestep - 1)
-            noisy = add_noise(x, draw(), step, alpha_bar)
+            noisy = add_noise(x, draw(), torch.full((len(part),), noise_index), alpha_bar)
             # 2. Restore (Eq. 3, 4)
-            restored = restore(self._denoise, noisy, timestep - 1, alpha_bar, draw)
+            restored = restore(self._denoise, noisy, timestep - 1, alpha_bar, draw, back)
             # 3. Embed
             e_x = clean_embedding[image]
             # 4. Compare (Eq. 7)
             restored_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(restored)).cpu()
             if forward:
                 noisy_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(noisy)).cpu()
-        return _summarise(noisy_cosine, restored_cosine, forward)
+        mirrored = None
+        if released and flip:  # its fifth term
+            mirrored = torch.cat([self._embed(part.flip(-1)) for part in clean.split(batch_size)])
+            mirrored = F.cosine_similarity(clean_embedding, mirrored).cpu()
+        return _summarise(noisy_cosine, restored_cosine, forward, mirrored)
 
     def use_recognizer(self, recognizer) -> None:
         """Replace M. A transformers model becomes a component, saved with the pipeline; other callables stand in."""
@@ -165,7 +199,7 @@ class DifFIQAPipeline(DiffusionPipeline):
         return self.config[name] if value is None else value
 
     def _check(self, timestep: int, num_repeats: int, batch_size: int) -> None:
-        steps = len(self.scheduler.betas)
+        steps = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
         counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size}
         wrong = [f"{name} = {value!r}" for name, value in counts.items() if not isinstance(value, int)]
         if wrong:
@@ -185,6 +219,15 @@ class DifFIQAPipeline(DiffusionPipeline):
         check_pixel_values(images)
         return images.to(self._execution_device, torch.float32)
 
+    def _noise_source(
+        self, clean: Tensor, seed: int, timestep: int, num_repeats: int, num_sides: int
+    ) -> Callable[[list[tuple[int, int, bool]]], Callable[[], Tensor]]:
+        """Rows (image, repeat, side) -> `draw`, which gives their next noise at every call."""
+        if self.config.variant == "released":
+            return ReleasedNoise(seed, clean.shape, num_repeats, num_sides, timestep, clean.device)
+        digests, shape, device = image_digests(clean), clean.shape[1:], clean.device
+        return lambda rows: NoiseStream([stable_seed(seed, digests[i], r, s) for i, r, s in rows], shape, device)
+
     def _embed(self, pixel_values: Tensor) -> Tensor:
         return recognizers.embed(self.active_recognizer, pixel_values)
 
@@ -194,13 +237,18 @@ class DifFIQAPipeline(DiffusionPipeline):
         return self.unet(sample, timestep).sample
 
 
-def _summarise(noisy: Tensor, restored: Tensor, forward: bool) -> DifFIQAPipelineOutput:
-    """Eq. 7 from cosines (batch, repeats, sides): mean over terms and repeats, breakdown, standard error."""
+def _summarise(noisy: Tensor, restored: Tensor, forward: bool, mirrored: Tensor | None) -> DifFIQAPipelineOutput:
+    """Eq. 7: mean over terms and repeats, breakdown, standard error.
+
+    `noisy`, `restored`: cosines (batch, repeats, sides); `mirrored`: (batch,), a further term without repeats, or None.
+    """
     kinds = (("noisy", noisy), ("restored", restored)) if forward else (("restored", restored),)
     suffixes = ("", "_flipped")[: restored.shape[-1]]
-    names = tuple(kind + suffix for suffix in suffixes for kind, _ in kinds)
-    cosines = torch.stack([values[..., s] for s in range(len(suffixes)) for _, values in kinds], -1)
+    terms = {kind + suffix: values[..., s] for s, suffix in enumerate(suffixes) for kind, values in kinds}
+    if mirrored is not None:
+        terms["flipped"] = mirrored[:, None].expand(restored.shape[:2])
+    cosines = torch.stack(list(terms.values()), -1)
     per_repeat = cosines.mean(-1)
     count = per_repeat.shape[1]
     error = per_repeat.std(1) / math.sqrt(count) if count > 1 else torch.full_like(per_repeat[:, 0], math.nan)
-    return DifFIQAPipelineOutput(per_repeat.mean(1), cosines.mean(1), error, names)
+    return DifFIQAPipelineOutput(per_repeat.mean(1), cosines.mean(1), error, tuple(terms))

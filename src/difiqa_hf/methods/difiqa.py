@@ -64,6 +64,8 @@ class DifFIQA(QualityMethod):
         inside = recognizer_fingerprint(self.pipeline.active_recognizer)
         configs = json.dumps([dict(self.pipeline.unet.config), dict(self.pipeline.scheduler.config)], default=str)
         self.fingerprint = inside and f"difiqa {revisions[0]} {settings},{unet_dtype} {inside} {configs}"
+        if config.variant == "released":  # scores depend on an image's place in the call: nothing to cache
+            self.fingerprint = ""
         if unet_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
         dtype = getattr(torch, unet_dtype)
