@@ -14,7 +14,7 @@ from difiqa_hf.benchmarks.base import Available, Benchmark, leave_out_unavailabl
 from difiqa_hf.benchmarks.compute import Output, Task, compute_outputs
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics import ErrorDiscardResult, UndefinedAreaError, bootstrap_pauc, error_discard
-from difiqa_hf.metrics.edc import checked_options
+from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.recognizers import embed, recognizer_fingerprint, weights_revision
 
 LIMITS = (0.2, 0.3)
