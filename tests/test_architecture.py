@@ -18,6 +18,7 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 LAYERS = (
     {"outputs", "metrics"},
     {"alignment", "degradation", "diffusion", "image_processing", "models"},
+    {"comparison_files", "plots", "torch_metric"},
     {"conversion", "detection"},
     {"recognizers"},
     {"pipeline_difiqa"},
@@ -30,11 +31,24 @@ LAYERS = (
 SIBLINGS = {
     "models": {"auto"},
     "methods": {"base", "registry"},
-    "benchmarks": {"base", "compute", "runner", "tables"},
+    "benchmarks": {
+        "available",
+        "base",
+        "compute",
+        "drawing",
+        "experiment",
+        "figures",
+        "provenance",
+        "runner",
+        "tables",
+    },
 }
 
 # The extras: imported inside functions, so that the package works without them.
-OPTIONAL = {"cv2", "gradio", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard"}
+OPTIONAL = {
+    "cv2", "gradio", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard",
+    "torchmetrics",
+}  # fmt: skip
 
 
 def tree(path: Path) -> ast.Module:
