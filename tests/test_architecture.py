@@ -56,9 +56,10 @@ def tree(path: Path) -> ast.Module:
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that runs when the module is imported: all but the bodies of functions."""
+    """Every node that runs when the module is imported: not bodies of functions nor what type checkers see."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for_types = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
+        if not for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from at_import(child)
 

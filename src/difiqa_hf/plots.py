@@ -4,7 +4,8 @@ Made for a column of a paper, 3.5 inches wide; colours of Okabe and Ito, which c
 line styles that nobody needs colours for. Nothing is drawn on a screen, and no global state of matplotlib is touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,22 @@ STYLE = {
 }
 
 
+def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+    """Draw with `STYLE` and leave matplotlib as it was."""
+
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> "Figure":
+        try:
+            import matplotlib
+        except ImportError as error:
+            raise ImportError("plots need matplotlib: pip install 'difiqa-hf[plots]'") from error
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_styled
 def plot_edc(
     results: Mapping[str, ErrorDiscardResult], bands: Mapping[str, Band] | None = None, *, limit: float = 0.95
 ) -> "Figure":
@@ -53,22 +70,23 @@ def plot_edc(
         look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
         if len(results) <= len(STYLES):
             look["linestyle"] = STYLES[i]
-        shown = result.discard <= limit
-        axes.step(100 * result.discard[shown], 100 * result.fnmr[shown], where="post", label=name, **look)
+        shown = result.discard < limit
+        discard, fnmr = np.append(result.discard[shown], limit), result.fnmr[shown]  # the last step ends at the limit
+        axes.step(100 * discard, 100 * np.append(fnmr, fnmr[-1]), where="post", label=name, **look)
         band = (bands or {}).get(name)
         if band is not None:
-            inside = band.discard <= limit
-            ends = 100 * band.low[inside], 100 * band.high[inside]
-            axes.fill_between(
-                100 * band.discard[inside], *ends, step="post", color=look["color"], alpha=0.15, linewidth=0
-            )
+            inside = band.discard < limit
+            ends = (100 * np.append(end[inside], end[inside][-1]) for end in (band.low, band.high))
+            place = 100 * np.append(band.discard[inside], limit)
+            axes.fill_between(place, *ends, step="post", color=look["color"], alpha=0.15, linewidth=0)
     axes.set(xlabel="discarded (%)", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
     axes.set_ylim(bottom=0)
-    axes.set_title(f"protocol {protocol}", fontsize=7, loc="right")
-    axes.legend()
+    axes.annotate(f"protocol {protocol}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=7)
+    _legend(figure, len(results))
     return figure
 
 
+@_styled
 def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -> "Figure":
     """Distribution of the scores of every benchmark or method, as in Figure 5.
 
@@ -86,10 +104,11 @@ def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -
         axes.stairs(density, edges, fill=True, alpha=0.12, color=look["color"])
     axes.set(xlabel="quality", ylabel="density", xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
-    axes.legend()
+    _legend(figure, len(qualities))
     return figure
 
 
+@_styled
 def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -> "Figure":
     """Images from the lowest to the highest quality, evenly spread over the ranks, as in Figure 6.
 
@@ -109,6 +128,7 @@ def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -
     return figure
 
 
+@_styled
 def plot_quality_similarity(
     similarity: np.ndarray, genuine: np.ndarray, quality: np.ndarray, *, threshold: float | None = None
 ) -> "Figure":
@@ -134,10 +154,11 @@ def plot_quality_similarity(
     if threshold is not None:
         axes.axhline(threshold, color="#000000", linewidth=0.7, linestyle=":", label="threshold")
     axes.set(xlabel="quality of the comparison", ylabel="similarity")
-    axes.legend()
+    _legend(figure, 3)
     return figure
 
 
+@_styled
 def save(figure: "Figure", path: str | Path) -> None:
     """Write a .png (300 dots per inch) or .svg; the same figure gives the same file.
 
@@ -147,18 +168,16 @@ def save(figure: "Figure", path: str | Path) -> None:
     kind = Path(path).suffix
     if kind not in (".png", ".svg"):
         raise ValueError(f"figures are written as .png or .svg, found {str(path)!r}")
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(path, dpi=300, metadata={"Date": None} if kind == ".svg" else {"Software": None})
+    figure.savefig(path, dpi=300, metadata={"Date": None} if kind == ".svg" else {"Software": None})
 
 
-def _axes(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 2.5):
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'difiqa-hf[plots]'") from error
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.subplots(rows, columns)
+def _axes(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 2.6):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns)
+
+
+def _legend(figure: "Figure", count: int) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper center", ncols=min(count, 4), handlelength=2.4, columnspacing=1)

@@ -131,7 +131,7 @@ def test_folders_of_persons_in_every_form(layout):
 
 
 def test_folders_that_are_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="2 images of 2 persons .* folders, one per person"):
+    with pytest.raises(FileNotFoundError, match=r"2 images of 2 persons .* folders, one per person"):
         load_benchmark("folder", write(tmp_path, {"a/1.png": face(0, 0), "b/1.png": face(1, 0)}))
     with pytest.raises(FileNotFoundError, match="neither a folder nor a zip"):
         load_benchmark("folder", tmp_path / "nothing")
