@@ -118,7 +118,7 @@ def main() -> int:
     machine, results = hardware(), []
     for n in args.sizes:
         for task in TASKS:
-            if task.startswith("bootstrap") and n > 100_000:
+            if task.startswith("bootstrap") and n > SIZES[0]:
                 continue
             repeats = args.repeats if n <= IJBC else 1
             runs = [in_a_process_of_its_own(task, n) for _ in range(repeats)]

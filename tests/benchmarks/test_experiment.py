@@ -24,6 +24,7 @@ def experiment(tmp_path):
         "benchmarks": [{"name": "lfw", "root": "lfw", "pairs": 20}, {"name": "cfp-ff", "root": "cfp"}],
         "recognizers": {"a": "tiny", "b": "tiny"},
         "methods": ["random", {"name": "norm", "recognizer": "tiny", "label": "norm of tiny"}],
+        "baseline": "random",
         "fmr": 0.3,
         "num_resamples": 5,
     }
@@ -39,6 +40,10 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
     results = [json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("lfw", "cfp-ff")]
     assert [len(result["results"]) for result in results] == [4, 4]
     assert [row.get("label") for row in results[0]["results"]] == [None, "norm of tiny"] * 2
+    against = [row.get("against_baseline") for row in results[0]["results"]]
+    assert against[0] is None and against[1]["low"] <= against[1]["high"] and 0 < against[1]["p_value"] <= 1
+    figures = [row["pauc"]["0.3"] for row in results[0]["results"]]
+    assert against[1]["difference"] == pytest.approx(figures[1] - figures[0])
     assert main(["table", str(tmp_path / "out")]) == 0
     table = capsys.readouterr().out
     assert "| method | lfw | cfp-ff | mean |" in table and "**a**" in table and "norm of tiny" in table
@@ -52,6 +57,7 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
         ({"methods": []}, r"missing \['methods'\]"),
         ({"benchmarks": [{"name": "lfw"}]}, "a name and a root"),
         ({"protocol": "iso"}, "unknown protocol 'iso'"),
+        ({"baseline": "norm"}, "baseline 'norm' is none of random, norm of tiny"),
     ],
 )
 def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, change, message):

@@ -22,6 +22,7 @@ class Experiment:
         benchmarks: each {"name", "root"} and what else `load_benchmark` takes, such as "pairs".
         recognizers: name in the results -> file, folder or repository; None for the shipped one.
         methods: names, or {"name"} with what `create_method` takes and a "label" for the tables.
+        baseline: name or label of the method that every other is compared with, on the same resamples.
         fmr, protocol, options: of `error_discard`.
         seed: of methods, drawn comparisons, synthetic degradation and bootstrap.
         num_resamples, batch_size, device: as in `evaluate_benchmark`.
@@ -30,6 +31,7 @@ class Experiment:
     benchmarks: list[dict[str, Any]]
     recognizers: dict[str, str | None]
     methods: list[str | dict[str, Any]]
+    baseline: str | None = None
     fmr: float = 1e-3
     protocol: str = "paper"
     options: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +65,14 @@ class Experiment:
         ]
         experiment = cls(**content)
         checked_options(experiment.protocol, experiment.fmr, experiment.options)
+        if experiment.baseline not in (None, *experiment.labels):
+            raise ValueError(f"{path}: baseline {experiment.baseline!r} is none of {', '.join(experiment.labels)}")
         return experiment
+
+    @property
+    def labels(self) -> list[str]:
+        """What every method is called: its label or its name."""
+        return [entry if isinstance(entry, str) else entry.get("label", entry["name"]) for entry in self.methods]
 
 
 def run_experiment(
@@ -76,6 +85,7 @@ def run_experiment(
     common = {"seed": experiment.seed, "device": experiment.device}
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in experiment.methods]
     labels = [entry.pop("label", None) for entry in entries]
+    baseline = None if experiment.baseline is None else experiment.labels.index(experiment.baseline)
     methods = [create_method(entry.pop("name"), **common | entry) for entry in entries]
     recognizers = {
         name: load_recognizer(source, device=experiment.device) for name, source in experiment.recognizers.items()
@@ -87,7 +97,7 @@ def run_experiment(
             benchmark, recognizers, methods,
             fmr=experiment.fmr, protocol=experiment.protocol, options=experiment.options, seed=experiment.seed,
             batch_size=experiment.batch_size, device=experiment.device, cache_dir=cache_dir,
-            num_resamples=experiment.num_resamples,
+            num_resamples=experiment.num_resamples, baseline=baseline,
         )  # fmt: skip
         for row, label in zip(result["results"], labels * len(recognizers), strict=True):
             row |= {"label": label} if label else {}

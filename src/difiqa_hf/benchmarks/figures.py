@@ -4,13 +4,22 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from difiqa_hf import __version__
-from difiqa_hf.metrics import ErrorDiscardResult, UndefinedAreaError, bootstrap_pauc, error_discard
+from difiqa_hf.benchmarks.available import Available
+from difiqa_hf.metrics import (
+    BootstrapInterval,
+    ErrorDiscardResult,
+    UndefinedAreaError,
+    bootstrap_pauc,
+    compare_pauc,
+    error_discard,
+)
 
 LIMITS = (0.2, 0.3)
 CURVE_GRID = [i / 20 for i in range(20)]
@@ -18,68 +27,102 @@ RESAMPLED_COMPARISONS = 10**8  # of all resamples of an interval together: about
 FEWEST_RESAMPLES = 20
 
 
-def figures(
-    similarity: np.ndarray,
-    genuine: np.ndarray,
-    quality: np.ndarray,
-    seed: int,
-    num_resamples: int,
-    images: np.ndarray | None = None,
-    persons: np.ndarray | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """FNMR(0), areas at every limit, intervals of the last one, the curve and its counts; None where undefined.
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The comparisons of a benchmark, waiting for similarities and qualities.
 
-    Args:
-        similarity, genuine, quality, images, **options: as in `error_discard`.
+    Attributes:
+        available: the benchmark.
+        options: of `error_discard`, fmr and protocol among them.
         seed, num_resamples: of the bootstrap; large benchmarks get fewer resamples.
-        persons: (N, 2); with them there is an interval by identity too.
+        cache_dir: keeps figures between calls; None keeps none.
     """
-    result = error_discard(similarity, genuine, quality, images=images, **options)
-    affordable = max(FEWEST_RESAMPLES, RESAMPLED_COMPARISONS // len(similarity))
-    common = options | {"limit": LIMITS[-1], "num_resamples": min(num_resamples, affordable), "seed": seed}
 
-    def interval(persons: np.ndarray | None) -> dict[str, Any]:
-        found = bootstrap_pauc(similarity, genuine, quality, images=images, persons=persons, **common)
+    available: Available
+    options: dict[str, Any]
+    seed: int
+    num_resamples: int
+    cache_dir: str | Path | None = None
+
+    def figures(self, similarity: np.ndarray, quality: np.ndarray) -> dict[str, Any]:
+        """FNMR(0), areas at every limit, intervals of the last one, the curve and its counts; None where undefined.
+
+        Args:
+            similarity: (N,) of the comparisons.
+            quality: (sides,), higher = better.
+        """
+        return self._kept("figures", [similarity, quality], lambda: self._figures(similarity, quality))
+
+    def difference(self, similarity: np.ndarray, quality: np.ndarray, baseline: np.ndarray) -> dict[str, Any] | None:
+        """pAUC of `quality` (sides,) minus that of `baseline` on the same resamples, or None where undefined."""
+
+        def compute() -> dict[str, Any] | None:
+            genuine, bootstrap = self.available.benchmark.genuine, self._bootstrap(persons=self._persons())
+            try:
+                found = compare_pauc(similarity, genuine, quality, baseline, **bootstrap)
+            except UndefinedAreaError:
+                return None
+            return {"difference": found.difference, "p_value": found.p_value} | self._interval(found)
+
+        return self._kept("difference", [similarity, quality, baseline], compute)
+
+    def _figures(self, similarity: np.ndarray, quality: np.ndarray) -> dict[str, Any]:
+        data = similarity, self.available.benchmark.genuine, quality
+        result = error_discard(*data, images=self.available.benchmark.pairs, **self.options)
+        areas, undefined = _areas(result)
+        by_comparison = bootstrap_pauc(*data, **self._bootstrap())
+        persons = self._persons()
+        by_identity = None if persons is None else bootstrap_pauc(*data, **self._bootstrap(persons=persons))
+        return {
+            "fnmr0": result.fnmr0,
+            "pauc": {limit: values and values["normalised"] for limit, values in areas.items()},
+            "interval": self._interval(by_comparison),
+            "interval_by_identity": by_identity and self._interval(by_identity),
+            "areas": areas,
+            "undefined": undefined,
+            "n_genuine": result.n_genuine,
+            "n_impostor": result.n_impostor,
+            "curve": _curve(result),
+        }
+
+    def _persons(self) -> np.ndarray | None:
+        kept = self.available.benchmark
+        return kept.persons and np.unique(kept.persons, return_inverse=True)[1][kept.pairs]
+
+    def _bootstrap(self, persons: np.ndarray | None = None) -> dict[str, Any]:
+        pairs = self.available.benchmark.pairs
+        affordable = max(FEWEST_RESAMPLES, RESAMPLED_COMPARISONS // len(pairs))
+        resamples = {"num_resamples": min(self.num_resamples, affordable), "seed": self.seed, "persons": persons}
+        return self.options | resamples | {"limit": LIMITS[-1], "images": pairs}
+
+    def _interval(self, found: BootstrapInterval) -> dict[str, Any]:
         return {
             "limit": LIMITS[-1],
             "confidence": found.confidence,
             "low": _number(found.low),
             "high": _number(found.high),
             "resampled": found.resampled,
-            "num_resamples": common["num_resamples"],
+            "num_resamples": len(found.samples),
             "n_undefined": found.n_undefined,
         }
 
-    areas, undefined = _areas(result)
-    return {
-        "fnmr0": result.fnmr0,
-        "pauc": {limit: values and values["normalised"] for limit, values in areas.items()},
-        "interval": interval(None),
-        "interval_by_identity": None if persons is None else interval(persons),
-        "areas": areas,
-        "undefined": undefined,
-        "n_genuine": result.n_genuine,
-        "n_impostor": result.n_impostor,
-        "curve": _curve(result),
-    }
-
-
-def kept_figures(cache_dir: str | Path | None, key: list[str | bytes], compute: Callable[[], dict]) -> dict[str, Any]:
-    """`compute()`, or what it gave for the same `key` and version before."""
-    if cache_dir is None:
-        return compute()
-    parts = [part.encode() if isinstance(part, str) else part for part in (*key, __version__)]
-    digest = hashlib.sha256(b"\n".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-    path = Path(cache_dir) / "figures" / f"{digest}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    values = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
-    partial.replace(path)
-    return values
+    def _kept(self, kind: str, arrays: list[np.ndarray], compute: Callable[[], Any]) -> Any:
+        """`compute()`, or what it gave before for the same comparisons, arrays, options and version."""
+        if self.cache_dir is None:
+            return compute()
+        kept = self.available.benchmark
+        settings = repr((kind, self.options, self.seed, self.num_resamples, kept.persons, __version__))
+        parts = [settings.encode(), *(array.tobytes() for array in (kept.pairs, kept.genuine, *arrays))]
+        digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+        path = Path(self.cache_dir) / "figures" / f"{digest}.json"
+        if path.exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+        values = compute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(values, allow_nan=False), encoding="utf-8")
+        partial.replace(path)
+        return values
 
 
 def _areas(result: ErrorDiscardResult) -> tuple[dict[str, dict | None], str | None]:

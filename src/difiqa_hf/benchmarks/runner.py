@@ -10,13 +10,13 @@ import torch
 from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.base import Benchmark
 from difiqa_hf.benchmarks.compute import Output, Task, compute_outputs
-from difiqa_hf.benchmarks.figures import figures, kept_figures
+from difiqa_hf.benchmarks.figures import Judge
 from difiqa_hf.benchmarks.provenance import describe, hardware, versions
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.recognizers import embed, recognizer_fingerprint, weights_revision
 
-CHUNK = 2**18  # comparisons whose embeddings are gathered at once: half a gigabyte at 512 dimensions
+CHUNK = 2**16  # comparisons whose embeddings are gathered at once: half a gigabyte at 512 dimensions
 
 
 def evaluate_benchmark(
@@ -32,6 +32,7 @@ def evaluate_benchmark(
     cache_dir: str | Path | None = None,
     num_resamples: int = 1000,
     options: Mapping[str, Any] | None = None,
+    baseline: int | None = None,
 ) -> dict[str, Any]:
     """Score a benchmark with every method and say how well its order predicts the errors of every recogniser.
 
@@ -47,6 +48,7 @@ def evaluate_benchmark(
         cache_dir: keeps embeddings and qualities between calls; safe to delete.
         num_resamples: of the bootstrap intervals; benchmarks of more than 100,000 comparisons get fewer.
         options: of the protocol, see `error_discard`.
+        baseline: index of the method that every other is compared with, on the same resamples.
 
     Returns:
         A dictionary that `json` can write: benchmark, protocol, one entry per method and recogniser, versions.
@@ -66,24 +68,19 @@ def evaluate_benchmark(
     outputs = compute_outputs(available, tasks, batch_size=batch_size, cache_dir=cache_dir)
     embeddings, qualities = outputs[: len(recognizers)], outputs[len(recognizers) :]
 
-    kept, options = available.benchmark, options | {"fmr": fmr, "protocol": protocol}
-    persons = kept.persons and np.unique(kept.persons, return_inverse=True)[1][kept.pairs]
-    common = [available.content, kept.pairs.tobytes(), kept.genuine.tobytes(), repr((options, seed, num_resamples))]
+    kept = available.benchmark
+    judge = Judge(available, options | {"fmr": fmr, "protocol": protocol}, seed, num_resamples, cache_dir)
+    sides = [kept.side_qualities(quality.values) for quality in qualities]
     results = []
     for (name, recognizer), embedding in zip(recognizers.items(), embeddings, strict=True):
         revision = weights_revision(recognizer)
         similarity = cosine_similarity(kept.side_embeddings(embedding.values), kept.pairs)
-        for method, quality in zip(methods, qualities, strict=True):
+        for i, (method, quality) in enumerate(zip(methods, qualities, strict=True)):
             row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
             row |= {"recognizer": name, "recognizer_revision": revision}
-            sides = kept.side_qualities(quality.values)
-            row |= kept_figures(
-                cache_dir,
-                [*common, similarity.tobytes(), sides.tobytes()],
-                lambda similarity=similarity, sides=sides: figures(
-                    similarity, kept.genuine, sides, seed, num_resamples, images=kept.pairs, persons=persons, **options
-                ),
-            )
+            row |= judge.figures(similarity, sides[i])
+            if baseline is not None and i != baseline:
+                row["against_baseline"] = judge.difference(similarity, sides[i], sides[baseline])
             row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}
             results.append(row)
     return {
