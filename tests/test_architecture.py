@@ -35,6 +35,7 @@ SIBLINGS = {
         "available",
         "base",
         "compute",
+        "curves",
         "drawing",
         "experiment",
         "figures",

@@ -44,10 +44,12 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
     assert against[0] is None and against[1]["low"] <= against[1]["high"] and 0 < against[1]["p_value"] <= 1
     figures = [row["pauc"]["0.3"] for row in results[0]["results"]]
     assert against[1]["difference"] == pytest.approx(figures[1] - figures[0])
-    assert main(["table", str(tmp_path / "out")]) == 0
+    assert main(["table", str(tmp_path / "out"), "--plots", str(tmp_path / "plots")]) == 0
     table = capsys.readouterr().out
     assert "| method | lfw | cfp-ff | mean |" in table and "**a**" in table and "norm of tiny" in table
     assert "protocol paper: fmr_rule lt" in table
+    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert drawn == {f"edc-{name}-{r}.svg" for name in ("lfw", "cfp-ff") for r in "ab"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from difiqa_hf.metrics import (
     BootstrapInterval,
     ErrorDiscardResult,
     UndefinedAreaError,
+    bootstrap_band,
     bootstrap_pauc,
     compare_pauc,
     error_discard,
@@ -25,6 +26,7 @@ LIMITS = (0.2, 0.3)
 CURVE_GRID = [i / 20 for i in range(20)]
 RESAMPLED_COMPARISONS = 10**8  # of all resamples of an interval together: about a minute
 FEWEST_RESAMPLES = 20
+BAND_RESAMPLES = 200  # a picture needs fewer than a figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +75,9 @@ class Judge:
         by_comparison = bootstrap_pauc(*data, **self._bootstrap())
         persons = self._persons()
         by_identity = None if persons is None else bootstrap_pauc(*data, **self._bootstrap(persons=persons))
+        band = self._bootstrap(persons=persons) | {"discard": CURVE_GRID}
+        band["num_resamples"] = min(BAND_RESAMPLES, band["num_resamples"])
+        band = bootstrap_band(*data, **{name: value for name, value in band.items() if name != "limit"})
         return {
             "fnmr0": result.fnmr0,
             "pauc": {limit: values and values["normalised"] for limit, values in areas.items()},
@@ -82,7 +87,7 @@ class Judge:
             "undefined": undefined,
             "n_genuine": result.n_genuine,
             "n_impostor": result.n_impostor,
-            "curve": _curve(result),
+            "curve": _curve(result) | {end: _numbers(getattr(band, end)) for end in ("low", "high")},
         }
 
     def _persons(self) -> np.ndarray | None:
@@ -140,9 +145,11 @@ def _curve(result: ErrorDiscardResult) -> dict[str, list]:
     """The staircase at discard 0, .05, …, .95, which are all steps of protocol "paper"."""
     steps = np.searchsorted(result.discard, CURVE_GRID, side="right") - 1
     names = ("fnmr", "threshold", "k", "remaining_genuine", "remaining_impostor")
-    return {"discard": CURVE_GRID} | {
-        name: [_number(value) for value in getattr(result, name)[steps].tolist()] for name in names
-    }
+    return {"discard": CURVE_GRID} | {name: _numbers(getattr(result, name)[steps]) for name in names}
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [_number(value) for value in values.tolist()]
 
 
 def _number(value: float) -> float | None:
