@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards clean
+.PHONY: help setup demo test test-slow lint cards bench-edc clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ lint: $(STAMP)  ## ruff, with fixes
 
 cards: $(STAMP)  ## render the model cards and the tables of the README from model_cards/
 	$(BIN)/python model_cards/render.py
+
+bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k to 100 M comparisons (minutes, 6 GB)
+	$(BIN)/python tests/bench/bench_edc.py -o model_cards/results/bench-edc.json
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

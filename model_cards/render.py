@@ -26,6 +26,8 @@ def read_results() -> list[dict]:
     rows = []
     for path in sorted((HERE / "results").glob("*.json")):
         result = json.loads(path.read_text())
+        if "benchmark" not in result:
+            continue  # time and memory
         shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"], "file": path.name}
         shared |= {"protocol": result["protocol"]["name"], "comparisons": result["benchmark"]["n_comparisons"]}
         rows += [row | shared for row in result["results"]]

@@ -60,3 +60,49 @@ def cfp_files(folds=("01", "03"), people=4) -> dict[str, bytes | str]:
             files[f"{split}/same.txt"] = "".join(f"{10 * p + 1},{shots * p + 2}\n" for p in mine)
             files[f"{split}/diff.txt"] = "".join(f"{10 * p + 1},{shots * mine[p - mine[0] - 1] + 3}\n" for p in mine)
     return files
+
+
+def cross_lfw_files(name="CALFW", people=4) -> dict[str, bytes | str]:
+    """`people` comparisons of either kind, images without folders, as in CALFW and CPLFW."""
+    folder = "aligned images" if name == "CALFW" else "images"
+    names = [f"Per_Son{p}_{shot:04d}.jpg" for p in range(people) for shot in (1, 2)]
+    lines = [f"{image} 1" for image in names]
+    lines += [f"{image} 0" for p in range(people) for image in (names[2 * p], names[2 * p - 1])]
+    images = {f"{folder}/{image}": face(int(image[7]), int(image[-5])) for image in names}
+    return images | {f"pairs_{name}.txt": "\n".join(lines) + "\n"}
+
+
+def adience_files(people=6, shots=4) -> dict[str, bytes | str]:
+    """Five fold files, albums with one or more persons."""
+    header = "user_id\toriginal_image\tface_id\tage\tgender"
+    files = {f"fold_{fold}_data.txt": header + "\n" for fold in range(5)}
+    for person in range(people):
+        album = f"{person // 2}@N00"
+        for shot in range(shots):
+            files[f"fold_{person % 5}_data.txt"] += f"{album}\t{shot}_o.jpg\t{person + 1}\t(25, 32)\tf\n"
+            files[f"aligned/{album}/landmark_aligned_face.{person + 1}.{shot}_o.jpg"] = face(person, shot)
+    return files
+
+
+def ijbc_files(people=4) -> dict[str, bytes | str]:
+    """Two templates a person, of three images in two media and of one image; every comparison of two templates."""
+    members, points, images, number = [], [], {}, 0
+    template_person = {}
+    eyes_nose_mouth = "38.3 51.7 73.5 51.5 56 71.7 41.5 92.4 70.7 92.2"
+    for person in range(people):
+        for template, media in ((10 * person + 3, (7, 7, 8)), (10 * person + 1, (9,))):
+            template_person[template] = person
+            for medium in media:
+                number += 1
+                members.append(f"{number}.jpg {template} {100 * person + medium}")
+                points.append(f"{number}.jpg {eyes_nose_mouth} 0.99")
+                images[f"loose_crop/{number}.jpg"] = face(person, number)
+    names = list(template_person)
+    pairs = [
+        f"{a} {b} {int(template_person[a] == template_person[b])}" for i, a in enumerate(names) for b in names[i + 1 :]
+    ]
+    return images | {
+        "meta/ijbc_face_tid_mid.txt": "\n".join(members) + "\n",
+        "meta/ijbc_name_5pts_score.txt": "\n".join(points) + "\n",
+        "meta/ijbc_template_pair_label.txt": "\n".join(pairs) + "\n",
+    }

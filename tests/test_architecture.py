@@ -18,6 +18,7 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 LAYERS = (
     {"outputs", "metrics"},
     {"alignment", "degradation", "diffusion", "image_processing", "models"},
+    {"comparison_files", "plots", "torch_metric"},
     {"conversion", "detection", "labels"},
     {"losses", "recognizers"},
     {"pipeline_difiqa"},
@@ -30,11 +31,25 @@ LAYERS = (
 SIBLINGS = {
     "models": {"auto"},
     "methods": {"base", "registry"},
-    "benchmarks": {"base", "compute", "runner", "tables"},
+    "benchmarks": {
+        "available",
+        "base",
+        "compute",
+        "curves",
+        "drawing",
+        "experiment",
+        "figures",
+        "provenance",
+        "runner",
+        "tables",
+    },
 }
 
 # The extras: imported inside functions, so that the package works without them.
-OPTIONAL = {"cv2", "gradio", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard"}
+OPTIONAL = {
+    "cv2", "gradio", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard",
+    "torchmetrics",
+}  # fmt: skip
 
 
 def tree(path: Path) -> ast.Module:
@@ -42,9 +57,10 @@ def tree(path: Path) -> ast.Module:
 
 
 def at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that runs when the module is imported: all but the bodies of functions."""
+    """Every node that runs when the module is imported: not bodies of functions nor what type checkers see."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        for_types = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
+        if not for_types and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
             yield from at_import(child)
 

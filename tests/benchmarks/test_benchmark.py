@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from difiqa_hf.benchmarks import UnavailableImageError, load_benchmark
-from difiqa_hf.benchmarks.base import leave_out_unavailable
+from difiqa_hf.benchmarks.available import leave_out_unavailable
 
 
 def names(benchmark):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from difiqa_hf.benchmarks import load_benchmark
-from difiqa_hf.benchmarks.base import leave_out_unavailable
+from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.cfp import load_cfp
 from made_up_benchmarks import cfp_files, write
 

@@ -51,8 +51,8 @@ def test_refuses_what_is_not_there(tmp_path):
     (tmp_path / "file.zip").write_bytes(b"not a zip")
     with pytest.raises(ValueError, match="neither a folder nor a zip"):
         load_benchmark("lfw", tmp_path / "file.zip")
-    with pytest.raises(ValueError, match="unknown benchmark 'xqlfw'"):
-        load_benchmark("xqlfw", tmp_path)
+    with pytest.raises(ValueError, match="unknown benchmark 'lfw2'; known: lfw, xqlfw"):
+        load_benchmark("lfw2", tmp_path)
 
 
 def test_real_lfw(shared):

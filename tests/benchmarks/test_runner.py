@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from difiqa_hf.benchmarks import load_benchmark
-from difiqa_hf.benchmarks.base import leave_out_unavailable
+from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.compute import Task, compute_outputs
 from difiqa_hf.benchmarks.runner import cosine_similarity, evaluate_benchmark
 from difiqa_hf.benchmarks.tables import format_results
 from difiqa_hf.methods import QualityMethod
 from difiqa_hf.metrics import error_discard
+from made_up_benchmarks import ijbc_files, write
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*k = 0:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*too few for FMR:UserWarning")
 
 
 class Colours(nn.Module):
@@ -26,6 +27,7 @@ class Colours(nn.Module):
         torch.manual_seed(seed)
         self.project = nn.Linear(12, 12)
         self.n_images = 0
+        self.eval()
 
     def forward(self, pixel_values):
         self.n_images += len(pixel_values)
@@ -116,6 +118,63 @@ def test_cache_is_shared_by_recognisers_and_keyed_by_content_and_fingerprint(lfw
     image.write_bytes(image.read_bytes() + b"\0")
     assert again(Colours())[:2] == (28, 28)
     assert not list(cache.glob("*.partial"))
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(lfw_root, tmp_path, monkeypatch):
+    monkeypatch.setattr("difiqa_hf.benchmarks.compute.CHUNK", 10)
+
+    class Tired(Brightness):
+        def score(self, pixel_values):
+            if self.n_images >= 20:
+                raise KeyboardInterrupt
+            return super().score(pixel_values)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(lfw_root, methods=[Tired()], cache_dir=tmp_path)
+    assert len(list(tmp_path.glob("*.from-*.npz"))) == 4, "embeddings and qualities of two chunks"
+    recognizer, method = Colours(), Brightness()
+    result = evaluate(lfw_root, {"colours": recognizer}, [method], cache_dir=tmp_path)
+    assert (recognizer.n_images, method.n_images) == (8, 8)
+    assert not list(tmp_path.glob("*.from-*")) and not list(tmp_path.rglob("*.partial"))
+    assert result["results"][0]["curve"] == evaluate(lfw_root)["results"][0]["curve"]
+
+
+def test_figures_are_kept_too(lfw_root, tmp_path, monkeypatch):
+    first = evaluate(lfw_root, cache_dir=tmp_path)
+    monkeypatch.setattr("difiqa_hf.benchmarks.figures.error_discard", None)
+    monkeypatch.setattr("difiqa_hf.benchmarks.available.decode", None)
+    again = evaluate(lfw_root, cache_dir=tmp_path)
+    for row in (*first["results"], *again["results"]):
+        row.pop("seconds")
+    assert again["results"] == first["results"]
+    with pytest.raises(TypeError):
+        evaluate(lfw_root, cache_dir=tmp_path, options={"fmr_rule": "le"})
+
+
+def test_options_and_persons_reach_the_figures(lfw_root):
+    result = evaluate(lfw_root, options={"fmr_rule": "le", "unit": "image"}, num_resamples=5)
+    assert result["protocol"]["options"]["fmr_rule"] == "le" and result["protocol"]["options"]["unit"] == "image"
+    (row,) = result["results"]
+    assert row["interval"]["resampled"] == "comparison" and row["interval_by_identity"]["resampled"] == "identity"
+    assert result["benchmark"]["n_persons"] == 12 and result["hardware"]["cores"] >= 1
+
+
+def test_templates_are_compared_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("difiqa_hf.benchmarks.runner.CHUNK", 5)
+    root = write(tmp_path, ijbc_files())
+    result = evaluate(root, name="ijb-c")
+    benchmark = load_benchmark("ijb-c", root)
+    images = np.stack([np.asarray(benchmark.load_image(i)) for i in range(16)])
+    pixel_values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        sides = benchmark.side_embeddings(Colours()(pixel_values).numpy())
+    unit = sides / np.linalg.norm(sides, axis=1, keepdims=True)
+    similarity = (unit @ unit.T)[tuple(benchmark.pairs.T)]
+    quality = benchmark.side_qualities(pixel_values.mean((1, 2, 3)).numpy())
+    expected = error_discard(similarity, benchmark.genuine, quality[benchmark.pairs], fmr=0.3)
+    (row,) = result["results"]
+    assert row["fnmr0"] == expected.fnmr0 and row["interval_by_identity"] is None
+    assert row["curve"]["threshold"][0] == pytest.approx(expected.threshold[0])
 
 
 def test_outputs_are_in_the_order_of_the_images(lfw_root):

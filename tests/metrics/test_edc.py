@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,8 +12,17 @@ from hypothesis import strategies as st
 
 from difiqa_hf.metrics import UndefinedAreaError, error_discard
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*k = 0:UserWarning")
-PAPER_OPTIONS = [{}, {"fmr_rule": "le"}, {"threshold_update": "fixed"}, {"ties": "skip"}, {"grid_step": 0.01}]
+pytestmark = pytest.mark.filterwarnings("ignore:.*too few for FMR:UserWarning")
+GRID_OPTIONS = [
+    {},
+    {"threshold_update": "fixed"},
+    {"ties": "skip"},
+    {"grid_step": 0.01},
+    {"unit": "mated_pair", "threshold_update": "fixed"},
+    {"unit": "image"},
+    {"unit": "image", "threshold_update": "fixed", "fmr_rule": "far_threshold"},
+    *({"fmr_rule": rule} for rule in ("le", "nearest", "pyeer", "quantile", "far_threshold")),
+]
 
 
 @st.composite
@@ -21,37 +31,60 @@ def comparisons(draw):
     n = draw(st.integers(2, 40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     similarity = rng.integers(-4, 5, n) / 4
-    quality = rng.integers(0, draw(st.integers(1, 30)), (n, 2)) / 8
+    images = rng.integers(0, draw(st.integers(1, 2 * n)), (n, 2))
+    quality = rng.integers(0, draw(st.integers(1, 30)), images.max() + 2) / 8
     genuine = rng.random(n) < 0.6
     genuine[:2] = [True, False]
-    return similarity, genuine, quality
+    return similarity, genuine, quality[images], images
 
 
 FMR = st.sampled_from([0.001, 0.1, 0.25, 0.3, 0.5, 0.7])
 
 
-def slow_paper(
-    similarity, genuine, quality, fmr, fmr_rule="lt", threshold_update="recompute", ties="stable", grid_step=0.05
-):
+def slow_matcher(impostor, genuine, fmr, rule):
+    """What decides whether a score matches: the rule's sentence, tried on every score that it may choose."""
+    fmr = Fraction(str(fmr))
+
+    def rate(threshold):
+        return Fraction(sum(s >= threshold for s in impostor), len(impostor))
+
+    if rule in ("lt", "le"):
+        allowed = [
+            v for v in impostor if rate(np.nextafter(v, 9)) < fmr or (rule == "le" and rate(np.nextafter(v, 9)) == fmr)
+        ]
+        return lambda s: s > min(allowed)
+    if rule == "far_threshold":
+        return lambda s: s >= min([t for t in impostor if rate(t) <= fmr], default=np.nextafter(max(impostor), 9))
+    if rule == "quantile":
+        place, ordered = (len(impostor) - 1) * (1 - fmr), sorted(map(Fraction, impostor))
+        below, above = ordered[int(place)], ordered[min(int(place) + 1, len(ordered) - 1)]
+        return lambda s: Fraction(s) >= below + (above - below) * (place - int(place))
+    threshold = min(sorted({*impostor, *genuine}), key=lambda t: abs(rate(t) - fmr))
+    return (lambda s: s > threshold) if rule == "nearest" else (lambda s: s >= threshold)
+
+
+def slow_grid(data, fmr, fmr_rule="lt", threshold_update="recompute", ties="stable", grid_step=0.05, unit="pair"):
     """FNMR on the grid, pair by pair."""
-    pairs = sorted(zip(quality.min(1), range(len(genuine)), similarity, genuine, strict=True), key=lambda p: p[:2])
-    curve, d, v = [], Decimal(0), None
+    pairs = [(min(q), i, s, g, set(im)) for i, (s, g, q, im) in enumerate(zip(*data, strict=True))]
+    image_quality = {image: q for im, qs in zip(data[3], data[2], strict=True) for image, q in zip(im, qs, strict=True)}
+    kind = {"pair": sorted(pairs), "mated_pair": sorted(p for p in pairs if p[3])}
+    order = kind.get(unit, sorted((q, image) for image, q in image_quality.items()))
+    curve, d, match = [], Decimal(0), None
     while d < 1:
-        cut = int(d * len(pairs))
-        while ties == "skip" and cut > 0 and pairs[cut - 1][0] == pairs[cut][0]:
+        cut = int(d * len(order))
+        while ties == "skip" and cut > 0 and order[cut - 1][0] == order[cut][0]:
             cut -= 1
-        impostor = sorted((s for _, _, s, g in pairs[cut:] if not g), reverse=True)
-        if v is None or threshold_update == "recompute":
-            allowed = Decimal(str(fmr)) * len(impostor)
-            over = [s for k, s in enumerate(impostor, 1) if k > allowed or (k == allowed and fmr_rule == "lt")]
-            v = over[0] if over else None
-        scores = [s for _, _, s, g in pairs[cut:] if g]
-        curve.append(sum(s <= v for s in scores) / len(scores) if scores and v is not None else float("nan"))
+        gone = {item[1] for item in order[:cut]}
+        left = [p for p in pairs if not (gone & p[4] if unit == "image" else p[1] in gone)]
+        scores, impostor = ([s for _, _, s, g, _ in left if g == wanted] for wanted in (True, False))
+        if match is None or threshold_update == "recompute":
+            match = slow_matcher(impostor, scores, fmr, fmr_rule) if impostor else None
+        curve.append(sum(not match(s) for s in scores) / len(scores) if scores and match else float("nan"))
         d += Decimal(str(grid_step))
     return curve
 
 
-def slow_edc(similarity, genuine, quality, fmr, limit):
+def slow_edc(similarity, genuine, quality, images, fmr, limit):
     """Area of the staircase of the genuine pairs, by asking at every possible number of pairs discarded."""
     impostor = sorted(similarity[~genuine], reverse=True)
     v = next(s for i, s in enumerate(impostor) if i + 1 >= Decimal(str(fmr)) * len(impostor))
@@ -71,27 +104,48 @@ def test_needs_numpy_only():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-@pytest.mark.parametrize("options", PAPER_OPTIONS, ids=str)
+@pytest.mark.parametrize("options", GRID_OPTIONS, ids=str)
 @given(comparisons(), FMR)
-@settings(max_examples=60, deadline=None)
-def test_paper_is_the_slow_statement(options, data, fmr):
-    np.testing.assert_array_equal(error_discard(*data, fmr=fmr, **options).fnmr, slow_paper(*data, fmr, **options))
+@settings(max_examples=30, deadline=None)
+def test_the_grid_is_the_slow_statement(options, data, fmr):
+    result = error_discard(*data[:3], fmr=fmr, images=data[3], **options)
+    np.testing.assert_array_equal(result.fnmr, slow_grid(data, fmr, **options))
+
+
+@pytest.mark.parametrize("unit", ["pair", "image"])
+@given(comparisons(), FMR)
+@settings(max_examples=30, deadline=None)
+def test_exact_steps_are_a_fine_grid_where_nothing_ties(unit, data, fmr):
+    """A step at every distinct quality, asked for at the discard fractions of a grid that has them all."""
+    similarity, genuine, _, images = data
+    quality = np.random.default_rng(len(images)).permutation(images.max() + 1).astype(float)
+    quality = quality if unit == "image" else np.random.default_rng(1).permutation(len(images)).astype(float)
+    images = images if unit == "image" else None
+    options = {"fmr": fmr, "unit": unit, "threshold_update": "fixed", "images": images}
+    steps = error_discard(similarity, genuine, quality, grid_step="exact", **options)
+    count = len(np.unique(images)) if unit == "image" else len(similarity)
+    grid = error_discard(similarity, genuine, quality, grid_step=Fraction(1, count), **options)
+    assert [steps.fnmr_at((i + 0.5) / count) for i in range(count)] == pytest.approx(grid.fnmr.tolist(), nan_ok=True)
+    at = np.searchsorted(steps.discard, (np.arange(count) + 0.5) / count, side="right") - 1
+    np.testing.assert_array_equal(steps.remaining_genuine[at], grid.remaining_genuine)
+    same = np.isin(np.arange(count) / count, steps.discard)
+    np.testing.assert_array_equal(steps.remaining_impostor[at][same], grid.remaining_impostor[same])
 
 
 @given(comparisons(), FMR, st.sampled_from([0.2, 0.3, 0.55, 1.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_edc_is_the_slow_statement(data, fmr, limit):
-    result = error_discard(*data, fmr=fmr, protocol="edc")
+    result = error_discard(*data[:3], fmr=fmr, protocol="edc")
     if result.fnmr0 > 0:
         assert result.pauc(limit, "area") == pytest.approx(slow_edc(*data, fmr, limit), abs=1e-12)
 
 
 @pytest.mark.parametrize("protocol", ["paper", "edc"])
 @given(comparisons(), FMR)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_only_the_order_of_the_qualities_counts(protocol, data, fmr):
-    similarity, genuine, quality = data
-    expected = error_discard(*data, fmr=fmr, protocol=protocol)
+    similarity, genuine, quality, _ = data
+    expected = error_discard(*data[:3], fmr=fmr, protocol=protocol)
     same = [
         error_discard(similarity, genuine, np.exp(quality), fmr=fmr, protocol=protocol),
         error_discard(similarity, genuine, quality[:, ::-1], fmr=fmr, protocol=protocol),
@@ -105,23 +159,65 @@ def test_only_the_order_of_the_qualities_counts(protocol, data, fmr):
 
 
 @given(comparisons(), FMR)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_edc_ignores_the_order_of_the_comparisons(data, fmr):
     shuffled = np.random.default_rng(0).permutation(len(data[0]))
-    expected = error_discard(*data, fmr=fmr, protocol="edc")
-    other = error_discard(*(values[shuffled] for values in data), fmr=fmr, protocol="edc")
+    expected = error_discard(*data[:3], fmr=fmr, protocol="edc")
+    other = error_discard(*(values[shuffled] for values in data[:3]), fmr=fmr, protocol="edc")
     np.testing.assert_array_equal(other.fnmr, expected.fnmr)
 
 
 @given(comparisons(), FMR)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_constant_quality_removes_nothing(data, fmr):
-    similarity, genuine, quality = data
+    similarity, genuine, quality, _ = data
     for options in ({"ties": "skip"}, {"protocol": "edc"}):
         result = error_discard(similarity, genuine, np.zeros_like(quality), fmr=fmr, **options)
         assert set(result.fnmr) == {result.fnmr0}
         if result.fnmr0 > 0:
             assert result.pauc(0.3) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("options", [{}, {"unit": "image"}, {"protocol": "edc"}], ids=str)
+@given(comparisons(), FMR)
+@settings(max_examples=30, deadline=None)
+def test_swapping_the_sides_changes_nothing(options, data, fmr):
+    similarity, genuine, quality, images = data
+    swap = np.random.default_rng(0).random(len(images)) < 0.5
+    expected = error_discard(similarity, genuine, quality, fmr=fmr, images=images, **options)
+    quality, images = (np.where(swap[:, None], sides[:, ::-1], sides) for sides in (quality, images))
+    other = error_discard(similarity, genuine, quality, fmr=fmr, images=images, **options)
+    np.testing.assert_array_equal(other.fnmr, expected.fnmr)
+
+
+@given(comparisons(), FMR)
+@settings(max_examples=30, deadline=None)
+def test_quality_per_image_or_per_side_is_the_same(data, fmr):
+    similarity, genuine, quality, images = data
+    per_image = np.zeros(images.max() + 1)
+    per_image[images] = quality
+    a = error_discard(similarity, genuine, quality, fmr=fmr)
+    b = error_discard(similarity, genuine, per_image, fmr=fmr, images=images)
+    np.testing.assert_array_equal(a.fnmr, b.fnmr)
+
+
+@pytest.mark.parametrize("fmr_rule", ["lt", "nearest", "quantile"])
+@pytest.mark.parametrize("trap", ["", "high impostors leave first", "ties"])
+def test_few_scores_chosen_of_many_give_the_same_thresholds(monkeypatch, trap, fmr_rule):
+    """Beyond some size only the highest impostor scores are looked at."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    genuine, similarity, quality = rng.random(n) < 0.2, rng.normal(size=n), rng.normal(size=n)
+    similarity += 2 * genuine
+    if trap == "ties":
+        similarity, quality = similarity.round(1), quality.round(1)
+    elif trap:
+        quality = -similarity
+    every = error_discard(similarity, genuine, quality, fmr=0.01, fmr_rule=fmr_rule)
+    monkeypatch.setattr("difiqa_hf.metrics.impostors.ALL_SCORES", 100)
+    few = error_discard(similarity, genuine, quality, fmr=0.01, fmr_rule=fmr_rule)
+    np.testing.assert_array_equal(few.threshold, every.threshold)
+    np.testing.assert_array_equal(few.fnmr, every.fnmr)
 
 
 def test_a_perfect_quality_reaches_the_best_area():
@@ -147,7 +243,7 @@ def test_result_says_what_it_is():
     assert (result.protocol, result.fmr, result.n_genuine, result.n_impostor) == ("paper", 0.1, 200, 400)
     assert result.options == {
         "fmr_rule": "lt", "threshold_update": "recompute", "ties": "stable", "unit": "pair", "grid_step": 0.05,
-        "higher_is_better": True,
+        "higher_is_better": True, "normalisation": "fnmr0_range", "subtract_best": False,
     }  # fmt: skip
     assert len(result.k) == len(result.threshold) == len(result.discard) == 20
     edc = error_discard(similarity, genuine, quality, fmr=0.1, protocol="edc")
@@ -169,9 +265,17 @@ def test_result_says_what_it_is():
         ({"fmr": 0}, r"\(0, 1\), found 0"),
         ({"fmr": 1}, r"\(0, 1\)"),
         ({"protocol": "iso"}, "known: paper, edc"),
-        ({"fmr_rule": "nearest"}, "lt, le"),
+        ({"fmr_rule": "eq"}, "lt, le, nearest, pyeer, quantile, far_threshold"),
         ({"grid_step": 0}, "grid_step"),
-        ({"unit": "image"}, "pair"),
+        ({"grid_step": "exact"}, "exact steps need threshold_update='fixed'"),
+        ({"unit": "mated_pair"}, "discards no impostor, need threshold_update='fixed'"),
+        ({"ties": "together"}, "stable or skip"),
+        ({"protocol": "edc", "ties": "skip"}, "together"),
+        ({"unit": "image"}, r"give images=\(N, 2\)"),
+        ({"unit": "person"}, "pair, mated_pair, image"),
+        ({"images": [[0, 1], [2, 3], [0, 2], [1, 4]]}, r"\(4,\) and images from 0 to 4"),
+        ({"images": [[0, 1], [2, 3]]}, r"\(4, 2\), found int64 \(2, 2\)"),
+        ({"images": [[0, 1]] * 4, "quality": [[1, 2], [1, 2], [1, 2], [1, 3]]}, "image 1 has more than one quality"),
         ({"norm": 1}, "no option 'norm'"),
         ({"protocol": "edc", "threshold_update": "recompute"}, "fixed"),
     ],
@@ -209,5 +313,28 @@ def test_too_few_impostors_warn():
         result.pauc(0.5)
     with pytest.raises(ValueError, match="limit"):
         result.pauc(30)
-    with pytest.raises(ValueError, match="known: area, normalised"):
-        result.pauc(0.3, "relative")
+    with pytest.raises(ValueError, match="known: area, best"):
+        result.pauc(0.3, "mean")
+
+
+def test_figures_follow_the_options():
+    rng = np.random.default_rng(0)
+    genuine = np.arange(600) % 3 == 0
+    similarity, quality = rng.random(600) + 0.5 * genuine, rng.random(600)
+    by_options = {
+        (normalisation, best): error_discard(
+            similarity, genuine, quality, fmr=0.1, protocol="edc", normalisation=normalisation, subtract_best=best
+        ).pauc(0.3)
+        for normalisation in ("none", "fnmr0", "fnmr0_range")
+        for best in (False, True)
+    }
+    areas = error_discard(similarity, genuine, quality, fmr=0.1, protocol="edc").areas(0.3)
+    names = ("area", "minus_best", "over_fnmr0", "excess", "normalised", "relative")
+    assert list(by_options.values()) == [areas[name] for name in names]
+    assert areas["excess"] == pytest.approx(areas["over_fnmr0"] - areas["best"] / (areas["area"] / areas["over_fnmr0"]))
+
+
+def test_one_grid_point_has_no_relative_figure():
+    result = error_discard([0.1, 0.8, 0.1, 0.2], [1, 1, 0, 0], [1, 2, 3, 4], fmr=0.5, subtract_best=True)
+    with pytest.raises(UndefinedAreaError, match="finer grid"):
+        result.pauc(0.05)

@@ -1,11 +1,9 @@
 """What a benchmark is: images in a zip or a folder, and comparisons between them with their label and fold."""
 
-import hashlib
 import io
-import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from PIL import Image
 
 from difiqa_hf.image_processing import to_rgb
 
-SIZE = (112, 112)
 Root = Path | zipfile.Path
 
 
@@ -30,9 +27,10 @@ class Benchmark:
         name: for example "lfw".
         root: the folder, on disk or in a zip, that the image names are relative to.
         images: the names of the images that the comparisons use, some of which may be missing under `root`.
-        pairs: (N, 2) indices into `images`.
-        genuine: (N,) bool, whether both images show the same person.
+        pairs: (N, 2) indices into the sides that are compared: images, if not said otherwise.
+        genuine: (N,) bool, whether both sides show the same person.
         folds: (N,) the fold of every comparison, as numbered by the protocol.
+        persons: the person on every image, where the layout says so.
     """
 
     name: str
@@ -41,19 +39,52 @@ class Benchmark:
     pairs: np.ndarray
     genuine: np.ndarray
     folds: np.ndarray
+    persons: tuple[str, ...] | None = None
 
     @classmethod
-    def from_rows(cls, name: str, root: Root, rows: Iterable[tuple[str, str, bool, int]]) -> "Benchmark":
-        """Build from (first image, second image, genuine, fold) per comparison."""
+    def from_rows(
+        cls,
+        name: str,
+        root: Root,
+        rows: Iterable[tuple[str, str, bool, int]],
+        person: Callable[[str], str] | None = None,
+    ) -> "Benchmark":
+        """Build from (first image, second image, genuine, fold) per comparison; `person` reads him off an image's name.
+
+        Persons that contradict the labels, as wrong labels do, are forgotten.
+        """
         first, second, genuine, folds = zip(*rows, strict=True)
         index = {image: number for number, image in enumerate(dict.fromkeys(first + second))}
         pairs = [(index[a], index[b]) for a, b in zip(first, second, strict=True)]
-        return cls(name, root, tuple(index), np.array(pairs), np.array(genuine), np.array(folds))
+        pairs, genuine, persons = np.array(pairs), np.array(genuine), None
+        if person is not None:
+            persons = tuple(map(person, index))
+            number = np.unique(persons, return_inverse=True)[1][pairs]
+            persons = persons if ((number[:, 0] == number[:, 1]) == genuine).all() else None
+        return cls(name, root, tuple(index), pairs, genuine, np.array(folds), persons)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether images are brought onto the ArcFace template when they are loaded."""
+        return False
 
     @property
     def recipe(self) -> str:
         """What is done to the stored images, beyond reading them."""
         return ""
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Names of what is compared."""
+        return self.images
+
+    def side_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
+        """(sides, dim) from those of the images (images, dim)."""
+        return embeddings
+
+    def side_qualities(self, qualities: np.ndarray) -> np.ndarray:
+        """(sides,) from those of the images (images,)."""
+        return qualities
 
     def source(self, index: int) -> str:
         """Name of the file, relative to `root`, that image `index` is made from."""
@@ -77,7 +108,11 @@ class Benchmark:
         Raises:
             UnavailableImageError: if the file is missing or not an image.
         """
-        return decode(self.read(index), self.source(index))
+        return self.finish(decode(self.read(index), self.source(index)), index)
+
+    def finish(self, image: Image.Image, index: int) -> Image.Image:
+        """What is done to the decoded image; see `recipe`."""
+        return image
 
     def select(self, keep: np.ndarray) -> "Benchmark":
         """Only the comparisons `keep` (indices or a mask), with only the images that they need."""
@@ -89,7 +124,13 @@ class Benchmark:
             pairs=renumbered.reshape(pairs.shape),
             genuine=self.genuine[keep],
             folds=self.folds[keep],
+            persons=self.persons and tuple(self.persons[i] for i in used),
         )
+
+    def without(self, lost: np.ndarray) -> tuple["Benchmark", np.ndarray]:
+        """What can be compared without the images `lost` (images,) bool, and which comparisons (N,) bool that are."""
+        good = ~lost[self.pairs].any(axis=1)
+        return self.select(good), good
 
     def spread(self, count: int) -> "Benchmark":
         """`count` comparisons, half of them genuine, evenly spaced through every fold; always the same ones."""
@@ -130,62 +171,3 @@ def open_root(root: str | Path, marker: str) -> Root:
         if (folder / marker).is_file():
             return folder
     raise FileNotFoundError(f"found no {marker} in {root} or in a folder directly inside; is it this benchmark?")
-
-
-@dataclass(frozen=True, eq=False)
-class Available:
-    """A benchmark without the comparisons that cannot be scored.
-
-    Attributes:
-        benchmark: what can be scored.
-        digests: SHA-256 of the stored bytes of every image of `benchmark`.
-        skipped: the names of both images of every comparison left out.
-        problems: name of every unavailable image -> what is wrong with it.
-    """
-
-    benchmark: Benchmark
-    digests: tuple[str, ...]
-    skipped: tuple[tuple[str, str], ...]
-    problems: dict[str, str]
-
-    @property
-    def content(self) -> str:
-        """SHA-256 of everything that a score of these images may depend on: names, bytes and recipe."""
-        lines = [self.benchmark.recipe]
-        lines += [f"{name}\0{digest}" for name, digest in zip(self.benchmark.images, self.digests, strict=True)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def leave_out_unavailable(benchmark: Benchmark) -> Available:
-    """Read and decode every image once; comparisons with one that is missing or unreadable are left out and named.
-
-    Raises:
-        ValueError: if no comparison is left.
-
-    Warns:
-        UserWarning: if images do not have the size of aligned faces.
-    """
-    digests, problems, resized = {}, {}, []
-    for index, name in enumerate(benchmark.images):
-        try:
-            data = benchmark.read(index)
-            if decode(data, benchmark.source(index)).size != SIZE:
-                resized.append(name)
-            digests[name] = hashlib.sha256(data).hexdigest()
-        except UnavailableImageError as error:
-            problems[name] = str(error)
-    if resized:
-        warnings.warn(
-            f"{len(resized)} of {len(benchmark.images)} images, {resized[0]} first, are not 112 x 112: they are "
-            "resized, not aligned; figures mean something only for faces on the ArcFace template",
-            stacklevel=2,
-        )
-    good = np.array([name in digests for name in benchmark.images])[benchmark.pairs].all(axis=1)
-    if not good.any():
-        raise ValueError(
-            f"none of the {len(good)} comparisons of {benchmark.name} can be scored: {len(problems)} of "
-            f"{len(benchmark.images)} images are missing or unreadable, the first is {next(iter(problems.values()))}"
-        )
-    skipped = tuple((benchmark.images[a], benchmark.images[b]) for a, b in benchmark.pairs[~good])
-    kept = benchmark.select(good)
-    return Available(kept, tuple(digests[name] for name in kept.images), skipped, problems)

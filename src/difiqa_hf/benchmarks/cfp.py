@@ -27,7 +27,7 @@ def load_cfp(root: str | Path, experiment: str) -> Benchmark:
     if not folds:
         raise FileNotFoundError(f"found no fold in Protocol/Split/{experiment} of {root}")
     rows = [row for fold in folds for row in read_fold(splits / fold, int(fold), *lists)]
-    return Benchmark.from_rows(f"cfp-{experiment.lower()}", folder, rows)
+    return Benchmark.from_rows(f"cfp-{experiment.lower()}", folder, rows, person=lambda image: image.split("/")[-3])
 
 
 def read_image_list(folder: Root, view: str) -> dict[int, str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from difiqa_hf import __version__
-from difiqa_hf.benchmarks.base import Available
+from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.image_processing import FaceImageProcessor
 
 
@@ -45,35 +45,62 @@ class Output:
     cached: bool
 
 
+CHUNK = 512  # images; what is computed is kept so often
+
+
 def compute_outputs(
     available: Available, tasks: Sequence[Task], *, batch_size: int = 32, cache_dir: str | Path | None = None
 ) -> list[Output]:
-    """Run every task on every image, in batches, with a progress bar on stderr; read from and add to `cache_dir`."""
+    """Run every task on every image, in batches, with a progress bar on stderr; read from and add to `cache_dir`.
+
+    Results are kept chunk by chunk, so a run that was interrupted goes on where it stopped.
+    """
     paths = [cache_path(cache_dir, available.content, task) for task in tasks]
     outputs = [read_output(path) for path in paths]
     missing = [i for i, output in enumerate(outputs) if output is None]
-    for i, output in zip(missing, _run(available, [tasks[i] for i in missing], batch_size), strict=True):
-        outputs[i] = output
-        write_output(paths[i], output)
+    if missing:
+        todo = [(tasks[i], paths[i]) for i in missing]
+        for i, output in zip(missing, _run(available, todo, batch_size), strict=True):
+            outputs[i] = output
+            write_output(paths[i], output)
+            for start in range(0, len(output.values) if paths[i] else 0, CHUNK):
+                chunk_path(paths[i], start).unlink(missing_ok=True)
     return outputs
 
 
-def _run(available: Available, tasks: Sequence[Task], batch_size: int) -> list[Output]:
-    if not tasks:
-        return []
-    benchmark, processor = available.benchmark, FaceImageProcessor()
-    values, seconds = [[] for _ in tasks], [0.0] * len(tasks)
-    count = len(benchmark.images)
-    with tqdm(total=count, desc=benchmark.name, unit="image") as bar:
-        for start in range(0, count, batch_size):
-            images = [benchmark.load_image(i) for i in range(start, min(start + batch_size, count))]
-            pixel_values = processor(images, return_tensors="pt")["pixel_values"]
-            for i, task in enumerate(tasks):
-                begin = time.perf_counter()
-                with torch.no_grad():
-                    values[i].append(task.function(pixel_values).cpu().numpy())
-                seconds[i] += time.perf_counter() - begin
-            bar.update(len(images))
+def _run(available: Available, tasks: Sequence[tuple[Task, Path | None]], batch_size: int) -> list[Output]:
+    """Every chunk of images, by the tasks that have not done it yet."""
+    count, chunks = len(available.benchmark.images), [[] for _ in tasks]
+    with tqdm(total=count, desc=available.benchmark.name, unit="image") as bar:
+        for start in range(0, count, CHUNK):
+            stop = min(start + CHUNK, count)
+            paths = [path and chunk_path(path, start) for _, path in tasks]
+            done = [read_output(path) for path in paths]
+            todo = [i for i, output in enumerate(done) if output is None]
+            computed = _chunk(available, [tasks[i][0] for i in todo], start, stop, batch_size) if todo else []
+            for i, output in zip(todo, computed, strict=True):
+                done[i] = output
+                write_output(paths[i], output)
+            for chunk, output in zip(chunks, done, strict=True):
+                chunk.append(output)
+            bar.update(stop - start)
+    return [
+        Output(np.concatenate([part.values for part in chunk]), sum(part.seconds for part in chunk), False)
+        for chunk in chunks
+    ]
+
+
+def _chunk(available: Available, tasks: Sequence[Task], start: int, stop: int, batch_size: int) -> list[Output]:
+    """Images `start` to `stop`, each loaded once for all tasks."""
+    processor, values, seconds = FaceImageProcessor(), [[] for _ in tasks], [0.0] * len(tasks)
+    for first in range(start, stop, batch_size):
+        images = [available.benchmark.load_image(i) for i in range(first, min(first + batch_size, stop))]
+        pixel_values = processor(images, return_tensors="pt")["pixel_values"]
+        for i, task in enumerate(tasks):
+            begin = time.perf_counter()
+            with torch.no_grad():
+                values[i].append(task.function(pixel_values).cpu().numpy())
+            seconds[i] += time.perf_counter() - begin
     return [Output(np.concatenate(v), s, False) for v, s in zip(values, seconds, strict=True)]
 
 
@@ -83,6 +110,11 @@ def cache_path(cache_dir: str | Path | None, content: str, task: Task) -> Path |
         return None
     key = hashlib.sha256("\n".join((content, task.fingerprint, __version__)).encode()).hexdigest()
     return Path(cache_dir) / f"{key}.npz"
+
+
+def chunk_path(path: Path, start: int) -> Path:
+    """File of the part of a result that begins with image `start`; the whole result replaces its parts."""
+    return path.with_name(f"{path.stem}.from-{start:07d}.npz")
 
 
 def read_output(path: Path | None) -> Output | None:

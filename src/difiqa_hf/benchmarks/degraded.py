@@ -33,8 +33,7 @@ class DegradedBenchmark(Benchmark):
     def source(self, index: int) -> str:
         return self.images[index].partition(_MARK)[0]
 
-    def load_image(self, index: int) -> Image.Image:
-        image = super().load_image(index)
+    def finish(self, image: Image.Image, index: int) -> Image.Image:
         return degrade_image(image, image_seed(self.seed, self.images[index])) if _MARK in self.images[index] else image
 
 
@@ -46,7 +45,9 @@ def degrade_second(benchmark: Benchmark, name: str, seed: int = 0) -> DegradedBe
             zip(benchmark.pairs, benchmark.genuine.tolist(), benchmark.folds.tolist(), strict=True)
         )
     ]
-    plain = Benchmark.from_rows(name, benchmark.root, rows)
+    persons = benchmark.persons and dict(zip(benchmark.images, benchmark.persons, strict=True))
+    person = persons and (lambda image: persons[image.partition(_MARK)[0]])
+    plain = Benchmark.from_rows(name, benchmark.root, rows, person)
     return DegradedBenchmark(**{f.name: getattr(plain, f.name) for f in fields(plain)}, seed=seed)
 
 

@@ -10,6 +10,8 @@ from difiqa_hf import __version__
 COMMANDS = {
     "score": "score face images: a folder in, one CSV row per file out",
     "evaluate": "error-versus-discard figures of quality methods on a benchmark",
+    "edc": "error-versus-discard figures of scored comparisons in a CSV file",
+    "table": "a table in the form of the paper from the results of difiqa evaluate",
     "methods": "list the quality methods",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }

@@ -1,4 +1,8 @@
-"""Error-versus-discard figures of quality methods on a benchmark: a table on the screen, all else in the file."""
+"""Error-versus-discard figures of quality methods on benchmarks: a table on the screen, all else in files.
+
+One benchmark by --benchmark, --root and --method, or many by --experiment, a JSON file with "benchmarks"
+(name, root), "recognizers" (name: file, folder or repository, null for the shipped one) and "methods".
+"""
 
 import argparse
 import json
@@ -7,27 +11,41 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Benchmarks and methods are checked when they are loaded, so that --help imports no network."""
+    parser.add_argument("--experiment", type=Path, metavar="JSON", help="instead of all below except -o and --cache")
     parser.add_argument(
-        "--benchmark", required=True, metavar="NAME", help="lfw, cfp-ff, cfp-fp or lfw-xq-synthetic (one side degraded)"
+        "--benchmark",
+        metavar="NAME",
+        help="lfw, xqlfw, calfw, cplfw, cfp-ff, cfp-fp, adience, ijb-c, folder, dataset, lfw-xq-synthetic (one side "
+        "degraded); most also with -all-pairs",
     )
-    parser.add_argument("--root", required=True, metavar="PATH", help="zip or folder with the benchmark, faces aligned")
+    parser.add_argument("--root", metavar="PATH", help="zip, folder or .bin file with the benchmark, faces aligned")
     many = {"nargs": "+", "action": "extend"}
-    parser.add_argument("--method", required=True, metavar="NAME", help="quality methods: see difiqa methods", **many)
+    parser.add_argument("--method", metavar="NAME", help="quality methods: see difiqa methods", **many)
     parser.add_argument("--recognizer", metavar="R", help="of the comparisons: file, folder, repo or shipped", **many)
     parser.add_argument("--method-recognizer", metavar="R", help="for methods that need one, instead of their own")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="JSON", help="results file")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="PATH", help="results file; with --experiment a folder"
+    )
     parser.add_argument("--fmr", type=float, default=1e-3, help="target false match rate")
     parser.add_argument("--protocol", default="paper", choices=("paper", "edc"), help="figures differ between them")
     parser.add_argument("--pairs", type=int, metavar="N", help="only N comparisons, balanced and spread over the folds")
-    parser.add_argument("--seed", type=int, default=0, help="of methods, synthetic degradation and bootstrap")
+    parser.add_argument(
+        "--template-quality", default="mean", choices=("mean", "min", "max", "median"), help="ijb-c: of its images"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of methods, drawn comparisons, degradation and bootstrap")
     parser.add_argument("--num-repeats", type=int, metavar="N", help="noise draws per image, method difiqa only")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
-    parser.add_argument("--cache", metavar="DIR", help="keep embeddings and qualities here between calls")
+    parser.add_argument("--cache", metavar="DIR", help="keep embeddings, qualities and figures here between calls")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, evaluate, print the table, write the file."""
+    """Load, evaluate, print the tables, write the files."""
+    if args.experiment is not None:
+        return run_experiment_file(args)
+    missing = [f"--{name}" for name in ("benchmark", "root", "method") if getattr(args, name) is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} or --experiment is needed")
     if not args.output.parent.is_dir():
         raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
     from difiqa_hf.benchmarks import load_benchmark
@@ -36,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.methods import create_method
     from difiqa_hf.recognizers import load_recognizer
 
-    benchmark = load_benchmark(args.benchmark, args.root, pairs=args.pairs, seed=args.seed)
+    benchmark = load_benchmark(
+        args.benchmark, args.root, pairs=args.pairs, seed=args.seed, template_quality=args.template_quality
+    )
     common = {"recognizer": args.method_recognizer, "seed": args.seed, "device": args.device}
     repeats = {} if args.num_repeats is None else {"num_repeats": args.num_repeats}
     methods = [create_method(name, **common, **(repeats if name == "difiqa" else {})) for name in args.method]
@@ -54,6 +74,16 @@ def run(args: argparse.Namespace) -> int:
     )
     args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(format_results(results))
+    return 0
+
+
+def run_experiment_file(args: argparse.Namespace) -> int:
+    """Every benchmark of the experiment, its table as soon as it is there."""
+    from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
+    from difiqa_hf.benchmarks.tables import format_results
+
+    for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache):
+        print(f"{format_results(result)}\nwritten: {path}\n")
     return 0
 
 

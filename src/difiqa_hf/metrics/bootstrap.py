@@ -1,14 +1,18 @@
-"""How far a pAUC would move with other comparisons of the same kind: a percentile bootstrap."""
+"""How far a pAUC, or the difference of two, would move with other comparisons or persons of the same kind."""
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from difiqa_hf.metrics.comparisons import Comparisons
-from difiqa_hf.metrics.edc import CURVES, checked_options
-from difiqa_hf.metrics.result import UndefinedAreaError
+from difiqa_hf.metrics.edc import curve
+from difiqa_hf.metrics.options import checked_options
+from difiqa_hf.metrics.resampling import percentiles, resamples
+from difiqa_hf.metrics.result import FIGURES, UndefinedAreaError
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,18 +23,34 @@ class BootstrapInterval:
         low: lower end; NaN if no resample has a pAUC.
         high: upper end.
         confidence: for example .95.
+        resampled: "comparison" or "identity".
         samples: (num_resamples,) the pAUC of every resample; NaN where it is undefined, for example without an error.
     """
 
     low: float
     high: float
     confidence: float
+    resampled: str
     samples: np.ndarray
 
     @property
     def n_undefined(self) -> int:
         """Resamples without a pAUC; the interval is that of the others."""
         return int(np.count_nonzero(np.isnan(self.samples)))
+
+
+@dataclass(frozen=True, eq=False)
+class PairedInterval(BootstrapInterval):
+    """A percentile interval of pAUC(A) - pAUC(B) on the same resamples; negative means that A is better.
+
+    Attributes:
+        difference: pAUC(A) - pAUC(B) of the comparisons themselves.
+        p_value: share of the resamples on the less frequent side of zero, doubled, zeros on both sides and one resample
+            added to either; small where one method is better. It inherits the limits of the resampling.
+    """
+
+    difference: float
+    p_value: float
 
 
 def bootstrap_pauc(
@@ -42,49 +62,115 @@ def bootstrap_pauc(
     fmr: float = 1e-3,
     protocol: str = "paper",
     higher_is_better: bool = True,
+    images: ArrayLike | None = None,
+    persons: ArrayLike | None = None,
     num_resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
     **options: Any,
 ) -> BootstrapInterval:
-    """Percentile interval of `error_discard(...).pauc(limit)` over comparisons drawn with replacement.
+    """Percentile interval of `error_discard(...).pauc(limit)`.
 
-    Genuine and impostor comparisons are drawn apart, so that every resample has as many of each as the benchmark.
-    Two limits: comparisons that share images or persons count as independent, which makes the interval too narrow; and
-    with k of a few, the threshold hangs on a few impostor scores, of which a resample often misses or repeats one.
+    Without `persons`, comparisons are drawn with replacement, genuine and impostor ones apart, so that every resample
+    has as many of each as the benchmark; comparisons that share images or persons then count as independent, which
+    makes the interval too narrow. With `persons`, persons are drawn with replacement and bring their comparisons: a
+    genuine comparison counts as often as its person was drawn, an impostor comparison as often as the product for its
+    two persons; what two copies of one person would have between them is left out, for it is no impostor comparison.
+    Both kinds then vary in number, and k with them.
+
+    With k of a few, the threshold hangs on a few impostor scores, of which a resample often misses or repeats one.
 
     Args:
-        similarity, genuine, quality, fmr, protocol, higher_is_better, **options: as in `error_discard`.
+        similarity, genuine, quality, fmr, protocol, higher_is_better, images, **options: as in `error_discard`.
         limit: as in `ErrorDiscardResult.pauc`.
+        persons: (N, 2) names or numbers of the persons on the two sides.
         num_resamples: at least 1; a few hundred for a table.
         confidence: in (0, 1).
-        seed: the same seed gives the same interval.
+        seed: the same seed gives the same resamples, whatever the quality.
     """
-    if num_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(
-            f"num_resamples must be at least 1 and confidence in (0, 1), found {num_resamples} and {confidence}"
-        )
-    fmr_exact, options = checked_options(protocol, fmr, options)
-    comparisons = Comparisons.checked(similarity, genuine, quality, higher_is_better)
-    rng = np.random.default_rng(seed)
-    samples = np.full(num_resamples, np.nan)
-    for i in range(num_resamples):
-        curve = CURVES[protocol](_resample(comparisons, rng), fmr_exact, options)
+    measure = _Measure.checked(protocol, fmr, limit, options, num_resamples, confidence)
+    comparisons = Comparisons.checked(similarity, genuine, quality, higher_is_better, images)
+    drawn = resamples(comparisons.genuine, persons, num_resamples, seed)
+    samples = np.array([measure(comparisons, positions) for positions in drawn])
+    return BootstrapInterval(*percentiles(samples, confidence), confidence, _resampled(persons), samples)
+
+
+def compare_pauc(
+    similarity: ArrayLike,
+    genuine: ArrayLike,
+    quality_a: ArrayLike,
+    quality_b: ArrayLike,
+    *,
+    limit: float = 0.3,
+    fmr: float = 1e-3,
+    protocol: str = "paper",
+    higher_is_better: bool | tuple[bool, bool] = True,
+    images: ArrayLike | None = None,
+    persons: ArrayLike | None = None,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    **options: Any,
+) -> PairedInterval:
+    """Is quality A better than B on these comparisons? The difference of their pAUC on the same resamples.
+
+    Much of what moves a pAUC moves that of both, so the difference is surer than two intervals side by side.
+
+    Args:
+        quality_a, quality_b: as `quality` in `error_discard`.
+        higher_is_better: of both, or (of A, of B).
+        Others: as in `bootstrap_pauc`.
+
+    Raises:
+        UndefinedAreaError: if one of the two has no pAUC.
+    """
+    measure = _Measure.checked(protocol, fmr, limit, options, num_resamples, confidence)
+    directions = higher_is_better if isinstance(higher_is_better, tuple) else (higher_is_better,) * 2
+    a, b = (
+        Comparisons.checked(similarity, genuine, quality, direction, images)
+        for quality, direction in zip((quality_a, quality_b), directions, strict=True)
+    )
+    difference = measure.area(a) - measure.area(b)
+    drawn = resamples(a.genuine, persons, num_resamples, seed)
+    samples = np.array([measure(a, positions) - measure(b, positions) for positions in drawn])
+    rarer = min(np.count_nonzero(samples <= 0), np.count_nonzero(samples >= 0))
+    p_value = min(1.0, 2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1))
+    interval = percentiles(samples, confidence)
+    return PairedInterval(*interval, confidence, _resampled(persons), samples, difference, p_value)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """The pAUC of checked comparisons by checked options."""
+
+    protocol: str
+    fmr: Fraction
+    limit: float
+    options: dict[str, Any]
+
+    @classmethod
+    def checked(cls, protocol, fmr, limit, options, num_resamples, confidence) -> "_Measure":
+        if num_resamples < 1 or not 0 < confidence < 1:
+            raise ValueError(
+                f"num_resamples must be at least 1 and confidence in (0, 1), found {num_resamples} and {confidence}"
+            )
+        fmr_exact, options = checked_options(protocol, fmr, options)
+        return cls(protocol, fmr_exact, limit, options)
+
+    def area(self, comparisons: Comparisons) -> float:
+        result = curve(comparisons, self.protocol, self.fmr, self.options, self.limit)
+        return result.areas(self.limit)[FIGURES[self.options["normalisation"], self.options["subtract_best"]]]
+
+    def __call__(self, comparisons: Comparisons, positions: np.ndarray) -> float:
+        """Of a resample; NaN where it has no pAUC."""
+        drawn = comparisons.take(positions)
+        if drawn.genuine.all() or not drawn.genuine.any():
+            return math.nan
         try:
-            samples[i] = curve.areas(limit)["normalised"]
+            return self.area(drawn)
         except UndefinedAreaError:
-            continue
-    defined = samples[~np.isnan(samples)]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
-    return BootstrapInterval(float(low), float(high), confidence, samples)
+            return math.nan
 
 
-def _resample(comparisons: Comparisons, rng: np.random.Generator) -> Comparisons:
-    """Draw with replacement; repeating in place keeps the order by quality, so nothing is sorted again."""
-    times = np.zeros(len(comparisons.genuine), dtype=np.int64)
-    for kind in (comparisons.genuine, ~comparisons.genuine):
-        n = np.count_nonzero(kind)
-        times[kind] = np.bincount(rng.integers(n, size=n), minlength=n)
-    drawn = np.repeat(np.arange(len(times)), times)
-    return Comparisons(comparisons.similarity[drawn], comparisons.genuine[drawn], comparisons.quality[drawn])
+def _resampled(persons: ArrayLike | None) -> str:
+    return "comparison" if persons is None else "identity"

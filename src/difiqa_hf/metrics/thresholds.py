@@ -1,9 +1,14 @@
-"""The comparison threshold at a target false match rate, in exact arithmetic."""
+"""The comparison threshold at a target false match rate, in exact arithmetic, from the highest impostor scores."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, floor
 
 import numpy as np
+
+
+class TooFewScoresError(LookupError):
+    """The highest impostor scores that were given do not reach down to the threshold."""
 
 
 def exact(value: float | str | Fraction) -> Fraction:
@@ -11,20 +16,86 @@ def exact(value: float | str | Fraction) -> Fraction:
     return Fraction(str(value))
 
 
-def impostor_rank(fmr: Fraction, n_impostor: int, fmr_rule: str) -> int:
-    """k: how many impostor scores may lie above the threshold, for 0 < fmr < 1.
+def find_threshold(
+    top: np.ndarray, n_impostor: int, fmr: Fraction, fmr_rule: str, genuine: np.ndarray
+) -> tuple[float, int]:
+    """Threshold and k, how many impostor scores may match; see `RULES`. Without impostors: NaN and 0.
 
-    "lt" is the largest FMR strictly below the target, "le" the largest not above it; they differ where fmr * n_impostor
-    is an integer.
+    Args:
+        top: the highest of the impostor scores, descending; all ties of the last one are among them.
+        n_impostor: how many impostor scores there are.
+        fmr: target, in (0, 1).
+        fmr_rule: one of `RULES`.
+        genuine: scores of the genuine comparisons, which are candidates of the rules of pyeer.
+
+    Raises:
+        TooFewScoresError: if more of the impostor scores are needed.
     """
-    allowed = fmr * n_impostor
-    return ceil(allowed) - 1 if fmr_rule == "lt" else floor(allowed)
+    return RULES[fmr_rule][0](top, n_impostor, fmr, genuine) if n_impostor else (float("nan"), 0)
 
 
-def find_threshold(impostor: np.ndarray, fmr: Fraction, fmr_rule: str) -> tuple[float, int]:
-    """v, the (k+1)-th largest impostor score of (N,), and k; a pair matches where its score > v. N = 0: NaN and 0."""
-    if len(impostor) == 0:
-        return float("nan"), 0
-    k = impostor_rank(fmr, len(impostor), fmr_rule)
-    position = len(impostor) - 1 - k
-    return float(np.partition(impostor, position)[position]), k
+def misses(genuine: np.ndarray, threshold: float, fmr_rule: str) -> np.ndarray:
+    """(N,) bool: which genuine scores do not match; the rule says whether a score equal to the threshold does."""
+    return genuine < threshold if match_sign(fmr_rule) == ">=" else genuine <= threshold
+
+
+def match_sign(fmr_rule: str) -> str:
+    """ ">" or ">=": a comparison matches where similarity (sign) threshold."""
+    return RULES[fmr_rule][1]
+
+
+def _lt(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
+    """The largest FMR strictly below the target (MagFace): the (k+1)-th largest score, k = ceil(fmr n) - 1."""
+    k = ceil(fmr * n) - 1
+    return _ranked(top, k), k
+
+
+def _le(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
+    """The largest FMR not above the target: k = floor(fmr n); differs from "lt" where fmr n is a whole number."""
+    k = floor(fmr * n)
+    return _ranked(top, k), k
+
+
+def _far_threshold(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
+    """bob: the lowest impostor score that leaves the FMR not above the target; above all of them if none does."""
+    k = floor(fmr * n)
+    above = top[top > _ranked(top, k)]
+    return (float(above[-1]) if len(above) else float(np.nextafter(top[0], np.inf))), k
+
+
+def _quantile(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
+    """numpy.quantile(impostors, 1 - fmr): linear between the two scores around it."""
+    rank = (n - 1) * fmr
+    high, low = _ranked(top, floor(rank)), _ranked(top, ceil(rank))
+    return high + (low - high) * float(rank - floor(rank)), floor(rank) + 1
+
+
+def _nearest(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
+    """pyeer: the lowest observed score, genuine or not, whose FMR is nearest to the target; of two, the larger FMR."""
+    score = _ranked(top, floor(fmr * n))
+    above, upto = int(np.count_nonzero(top > score)), int(np.count_nonzero(top >= score))
+    observed = genuine[genuine > score]
+    if fmr * n - above < upto - fmr * n and (above or len(observed)):
+        return float(min(observed.min(initial=np.inf), top[above - 1] if above else np.inf)), above
+    if upto == n:
+        return float(min(genuine.min(initial=np.inf), score)), n
+    lower = _ranked(top, upto)
+    return float(min(genuine[genuine > lower].min(initial=np.inf), score)), upto
+
+
+def _ranked(top: np.ndarray, rank: int) -> float:
+    """The score that `rank` others precede."""
+    if rank >= len(top):
+        raise TooFewScoresError(f"needs {rank + 1} of the highest impostor scores, found {len(top)}")
+    return float(top[rank])
+
+
+# name -> (rule, a comparison matches where similarity is … the threshold)
+RULES: dict[str, tuple[Callable, str]] = {
+    "lt":            (_lt, ">"),
+    "le":            (_le, ">"),
+    "nearest":       (_nearest, ">"),    # CR-FIQA: pyeer's threshold, compared strictly
+    "pyeer":         (_nearest, ">="),
+    "quantile":      (_quantile, ">="),
+    "far_threshold": (_far_threshold, ">="),
+}  # fmt: skip

@@ -1,0 +1,64 @@
+"""Error-versus-discard figures of scored comparisons in a CSV file, for any recogniser and quality measure.
+
+Columns: similarity, genuine (1 or 0), and quality (of the comparison) or quality_1 and quality_2 (of its sides);
+person_1 and person_2 give intervals by identity too.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `difiqa edc`."""
+    parser.add_argument("pairs", type=Path, metavar="CSV", help="scored comparisons, one a line")
+    parser.add_argument("--fmr", type=float, default=1e-3, help="target false match rate")
+    parser.add_argument("--protocol", default="paper", choices=("paper", "edc"), help="figures differ between them")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="of the protocol, such as fmr_rule=le"
+    )
+    parser.add_argument("--limits", type=float, nargs="+", default=[0.2, 0.3], help="largest discard fractions")
+    parser.add_argument("--lower-is-better", action="store_true", help="the quality is an uncertainty")
+    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the interval; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="of the interval")
+    parser.add_argument("-o", "--output", type=Path, metavar="JSON", help="figures and curve")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="the curve as .png or .svg (extra plots)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read, compute, print; write what was asked for."""
+    from difiqa_hf.comparison_files import read_comparisons, summary
+
+    comparisons = read_comparisons(args.pairs)
+    options = dict(map(parse_option, args.option)) | {"higher_is_better": not args.lower_is_better}
+    result, figures = summary(
+        comparisons, args.limits, args.resamples, args.seed, fmr=args.fmr, protocol=args.protocol, **options
+    )
+    if args.output:
+        args.output.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if args.plot:
+        from difiqa_hf.plots import plot_edc, save
+
+        save(plot_edc({args.pairs.stem: result}), args.plot)
+    print(f"{result.n_genuine} genuine and {result.n_impostor} impostor comparisons, FMR {result.fmr:g}", end="; ")
+    print(f"protocol {result.protocol}: {', '.join(f'{name} {value}' for name, value in result.options.items())}")
+    print(f"FNMR(0) {100 * result.fnmr0:.3f} %, threshold {result.threshold[0]:.6g}, k {result.k[0]}")
+    for limit, figure in figures["pauc"].items():
+        print(f"pAUC({limit}) {'undefined' if figure is None else f'{figure:.4f}'}")
+    for interval in figures["intervals"]:
+        ends = ("-" if interval[end] is None else f"{interval[end]:.4f}" for end in ("low", "high"))
+        print(f"  95 % interval by {interval['resampled']}: [{', '.join(ends)}]")
+    if figures["undefined"]:
+        print(figures["undefined"])
+    return 0
+
+
+def parse_option(text: str) -> tuple[str, object]:
+    """ "grid_step=0.01" -> ("grid_step", 0.01); numbers and truth values as in JSON, all else is a word."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--option must be NAME=VALUE, found {text!r}")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

@@ -1,0 +1,183 @@
+"""Figures of an evaluation (extra `plots`): curves with bands, distributions, ranked strips, quality and similarity.
+
+Made for a column of a paper, 3.5 inches wide; colours of Okabe and Ito, which colour-blind readers can tell apart, and
+line styles that nobody needs colours for. Nothing is drawn on a screen, and no global state of matplotlib is touched.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from difiqa_hf.metrics import Band, ErrorDiscardResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 3.5  # inches: a column of a two-column paper
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
+STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "difiqa_hf",  # the same figure is the same file
+}
+
+
+def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+    """Draw with `STYLE` and leave matplotlib as it was."""
+
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> "Figure":
+        try:
+            import matplotlib
+        except ImportError as error:
+            raise ImportError("plots need matplotlib: pip install 'difiqa-hf[plots]'") from error
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_styled
+def plot_edc(
+    results: Mapping[str, ErrorDiscardResult], bands: Mapping[str, Band] | None = None, *, limit: float = 0.95
+) -> "Figure":
+    """FNMR against the fraction discarded, a staircase per method, as in Figure 4.
+
+    Args:
+        results: name -> curve; all of one protocol.
+        bands: name -> band, for some or all of them.
+        limit: largest discard fraction shown.
+
+    Raises:
+        ValueError: for curves of different protocols or target rates.
+    """
+    protocols = {(result.protocol, result.fmr) for result in results.values()}
+    if len(protocols) != 1:
+        raise ValueError(f"curves of different protocols do not belong in one figure: {sorted(protocols)}")
+    ((protocol, fmr),) = protocols
+    figure, axes = _axes()
+    for i, (name, result) in enumerate(results.items()):
+        look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
+        if len(results) <= len(STYLES):
+            look["linestyle"] = STYLES[i]
+        shown = result.discard < limit
+        discard, fnmr = np.append(result.discard[shown], limit), result.fnmr[shown]  # the last step ends at the limit
+        axes.step(100 * discard, 100 * np.append(fnmr, fnmr[-1]), where="post", label=name, **look)
+        band = (bands or {}).get(name)
+        if band is not None:
+            inside = band.discard < limit
+            ends = (100 * np.append(end[inside], end[inside][-1]) for end in (band.low, band.high))
+            place = 100 * np.append(band.discard[inside], limit)
+            axes.fill_between(place, *ends, step="post", color=look["color"], alpha=0.15, linewidth=0)
+    axes.set(xlabel="discarded (%)", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
+    axes.set_ylim(bottom=0)
+    axes.annotate(f"protocol {protocol}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=7)
+    _legend(figure, len(results))
+    return figure
+
+
+@_styled
+def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -> "Figure":
+    """Distribution of the scores of every benchmark or method, as in Figure 5.
+
+    Args:
+        qualities: name -> (N,) scores on one scale.
+        bins: of the histograms, over the range of all scores.
+    """
+    every = np.concatenate([np.asarray(values, dtype=float) for values in qualities.values()])
+    edges = np.histogram_bin_edges(every, bins)
+    figure, axes = _axes()
+    for i, (name, values) in enumerate(qualities.items()):
+        look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        density, _ = np.histogram(values, edges, density=True)
+        axes.stairs(density, edges, label=name, linewidth=1.3, **look)
+        axes.stairs(density, edges, fill=True, alpha=0.12, color=look["color"])
+    axes.set(xlabel="quality", ylabel="density", xlim=(edges[0], edges[-1]))
+    axes.set_ylim(bottom=0)
+    _legend(figure, len(qualities))
+    return figure
+
+
+@_styled
+def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -> "Figure":
+    """Images from the lowest to the highest quality, evenly spread over the ranks, as in Figure 6.
+
+    Args:
+        images: PIL images or arrays (height, width, 3); only show people who agreed to it.
+        quality: (N,) their scores, higher = better.
+        count: images shown.
+    """
+    order = np.argsort(quality, kind="stable")
+    chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
+    figure, all_axes = _axes(1, len(chosen), height=2 * WIDTH / len(chosen) + 0.45, width=2 * WIDTH)
+    for axes, index in zip(np.atleast_1d(all_axes), chosen, strict=True):
+        axes.imshow(np.asarray(images[index]))
+        axes.set_title(f"{quality[index]:.3g}", fontsize=8)
+        axes.set_axis_off()
+    figure.suptitle("lower quality  →  higher quality", fontsize=8, y=0.02, va="bottom")
+    return figure
+
+
+@_styled
+def plot_quality_similarity(
+    similarity: np.ndarray, genuine: np.ndarray, quality: np.ndarray, *, threshold: float | None = None
+) -> "Figure":
+    """Does a low quality go with a low similarity? Medians and central 90 % of both kinds over the quality.
+
+    Args:
+        similarity: (N,) scores of the comparisons.
+        genuine: (N,) true where both sides show the same person.
+        quality: (N,) of the worse sides.
+        threshold: of the comparison, drawn as a line.
+    """
+    genuine = np.asarray(genuine, dtype=bool)
+    figure, axes = _axes()
+    for i, (name, kind) in enumerate((("genuine", genuine), ("impostor", ~genuine))):
+        order = np.argsort(np.asarray(quality)[kind], kind="stable")
+        parts = np.array_split(order, min(20, len(order)))
+        place = [np.median(np.asarray(quality)[kind][part]) for part in parts]
+        low, middle, high = np.array(
+            [np.quantile(np.asarray(similarity)[kind][part], [0.05, 0.5, 0.95]) for part in parts]
+        ).T
+        axes.fill_between(place, low, high, color=COLOURS[i], alpha=0.2, linewidth=0)
+        axes.plot(place, middle, color=COLOURS[i], linestyle=STYLES[i], marker="os"[i], markersize=3, label=name)
+    if threshold is not None:
+        axes.axhline(threshold, color="#000000", linewidth=0.7, linestyle=":", label="threshold")
+    axes.set(xlabel="quality of the comparison", ylabel="similarity")
+    _legend(figure, 3)
+    return figure
+
+
+@_styled
+def save(figure: "Figure", path: str | Path) -> None:
+    """Write a .png (300 dots per inch) or .svg; the same figure gives the same file.
+
+    Raises:
+        ValueError: for another kind of file.
+    """
+    kind = Path(path).suffix
+    if kind not in (".png", ".svg"):
+        raise ValueError(f"figures are written as .png or .svg, found {str(path)!r}")
+    figure.savefig(path, dpi=300, metadata={"Date": None} if kind == ".svg" else {"Software": None})
+
+
+def _axes(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 2.6):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns)
+
+
+def _legend(figure: "Figure", count: int) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper center", ncols=min(count, 4), handlelength=2.4, columnspacing=1)

@@ -1,0 +1,106 @@
+"""An experiment file in, result files and the paper's tables out."""
+
+import json
+
+import pytest
+
+from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
+from difiqa_hf.benchmarks.paper_tables import format_like, read_results
+from difiqa_hf.cli import main
+from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
+from made_up_benchmarks import cfp_files, lfw_files, write
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*too few for FMR:UserWarning")
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """A file that names everything relative to itself."""
+    write(tmp_path / "lfw", lfw_files())
+    write(tmp_path / "cfp", cfp_files())
+    config = MobileFaceNetConfig(stem_width=4, stages=[(1, 4, 1, 4)], last_width=8, embedding_size=8)
+    MobileFaceNetRecognizer(config).save_pretrained(tmp_path / "tiny")
+    content = {
+        "benchmarks": [{"name": "lfw", "root": "lfw", "pairs": 20}, {"name": "cfp-ff", "root": "cfp"}],
+        "recognizers": {"a": "tiny", "b": "tiny"},
+        "methods": ["random", {"name": "norm", "recognizer": "tiny", "label": "norm of tiny"}],
+        "baseline": "random",
+        "fmr": 0.3,
+        "num_resamples": 5,
+    }
+    path = tmp_path / "experiment.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_path, capsys):
+    arguments = ["--experiment", str(experiment), "-o", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert main(["evaluate", *arguments]) == 0
+    assert "lfw: 10 genuine" in capsys.readouterr().out
+    results = [json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("lfw", "cfp-ff")]
+    assert [len(result["results"]) for result in results] == [4, 4]
+    assert [row.get("label") for row in results[0]["results"]] == [None, "norm of tiny"] * 2
+    against = [row.get("against_baseline") for row in results[0]["results"]]
+    assert against[0] is None and against[1]["low"] <= against[1]["high"] and 0 < against[1]["p_value"] <= 1
+    figures = [row["pauc"]["0.3"] for row in results[0]["results"]]
+    assert against[1]["difference"] == pytest.approx(figures[1] - figures[0])
+    assert main(["table", str(tmp_path / "out"), "--plots", str(tmp_path / "plots")]) == 0
+    table = capsys.readouterr().out
+    assert "| method | lfw | cfp-ff | mean |" in table and "**a**" in table and "norm of tiny" in table
+    assert "protocol paper: fmr_rule lt" in table
+    drawn = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert drawn == {f"edc-{name}-{r}.svg" for name in ("lfw", "cfp-ff") for r in "ab"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metods": []}, r"unknown keys \['metods'\], missing \[\]"),
+        ({"methods": []}, r"missing \['methods'\]"),
+        ({"benchmarks": [{"name": "lfw"}]}, "a name and a root"),
+        ({"protocol": "iso"}, "unknown protocol 'iso'"),
+        ({"baseline": "norm"}, "baseline 'norm' is none of random, norm of tiny"),
+    ],
+)
+def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, change, message):
+    experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        Experiment.read(experiment)
+
+
+def result(name, pauc, options=None, recognizer="r"):
+    rows = [{"method": m, "recognizer": recognizer, "pauc": {"0.2": 1.0, "0.3": v}} for m, v in pauc.items()]
+    protocol = {"name": "paper", "fmr": 0.001, "options": options or {"fmr_rule": "lt"}}
+    return {"benchmark": {"name": name}, "protocol": protocol, "results": rows}
+
+
+def test_table_of_the_paper():
+    results = [
+        result("folder", {"a": 0.9, "b": 0.8}), result("lfw", {"a": 0.5, "b": 0.75}),
+        result("adience", {"a": 0.25, "b": None}),
+    ]  # fmt: skip
+    assert format_like(results).splitlines()[4:] == [
+        "| method | adience | lfw | folder | mean |",
+        "|---|---|---|---|---|",
+        "| a | **0.250** | **0.500** | 0.900 | **0.550** |",
+        "| b | n/a | 0.750 | **0.800** | n/a |",
+    ]
+    assert "1.000" in format_like(results, "paper-table-2-at-0.2")
+    with pytest.raises(ValueError, match="known: paper-table-2"):
+        format_like(results, "table-3")
+
+
+def test_protocols_are_not_mixed(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(result("lfw", {"a": 1})))
+    (tmp_path / "bench.json").write_text("[1]")
+    assert len(read_results(tmp_path)) == 1
+    (tmp_path / "b.json").write_text(json.dumps(result("lfw", {"a": 1}, {"fmr_rule": "le"})))
+    with pytest.raises(ValueError, match=r"different protocols .* a\.json: .*lt.* b\.json: .*le"):
+        read_results(tmp_path)
+    with pytest.raises(FileNotFoundError, match="found no result"):
+        read_results(write(tmp_path / "empty", {"x.txt": ""}))
+
+
+def test_results_come_one_by_one(experiment, tmp_path):
+    path, first = next(run_experiment(Experiment.read(experiment), tmp_path / "out"))
+    assert path.name == "lfw.json" and json.loads(path.read_text()) == first

@@ -1,0 +1,83 @@
+"""`difiqa edc`: a CSV file in, figures out."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from difiqa_hf.cli import main
+from difiqa_hf.cli.edc import parse_option
+from difiqa_hf.metrics import error_discard
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    genuine, quality = np.arange(400) % 2, rng.normal(size=(400, 2))
+    return rng.normal(size=400) + genuine * (1 + quality.min(1)), genuine, quality
+
+
+def write_csv(path, header, *columns):
+    rows = zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in columns), strict=True)
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return str(path)
+
+
+def test_figures_are_those_of_error_discard(tmp_path, data, capsys):
+    similarity, genuine, quality = data
+    persons = [f"p{i // 2}" for i in range(400)], [f"p{i // 2}" if i % 2 else f"q{i}" for i in range(400)]
+    header = "quality_2,similarity,person_1,genuine,quality_1,person_2"
+    path = write_csv(
+        tmp_path / "pairs.csv", header, quality[:, 1], similarity, persons[0], genuine, quality[:, 0], persons[1]
+    )
+    output = tmp_path / "out.json"
+    options = ["--fmr", "0.05", "--option", "fmr_rule=le", "--option", "grid_step=0.1", "--resamples", "5"]
+    assert main(["edc", path, *options, "-o", str(output)]) == 0
+    expected = error_discard(*data, fmr=0.05, fmr_rule="le", grid_step=0.1)
+    printed, figures = capsys.readouterr().out, json.loads(output.read_text())
+    assert f"pAUC(0.3) {expected.pauc(0.3):.4f}" in printed and "interval by identity" in printed
+    assert figures["pauc"]["0.3"] == expected.pauc(0.3) and figures["curve"]["fnmr"] == expected.fnmr.tolist()
+    assert figures["options"]["fmr_rule"] == "le" and [i["resampled"] for i in figures["intervals"]] == [
+        "comparison", "identity"
+    ]  # fmt: skip
+
+
+def test_uncertainties_are_turned(tmp_path, data, capsys):
+    similarity, genuine, quality = data
+    path = write_csv(tmp_path / "pairs.csv", "similarity,genuine,quality", similarity, genuine, -quality.min(1))
+    assert main(["edc", path, "--fmr", "0.05", "--protocol", "edc", "--lower-is-better", "--resamples", "0"]) == 0
+    expected = error_discard(*data, fmr=0.05, protocol="edc").pauc(0.2)
+    assert f"pAUC(0.2) {expected:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("similarity,genuine\n1,1\n", "lacks the column quality_1, quality_2"),
+        ("similarity,genuine,quality\n1,1,1\n.5,0,x\n", "line 3 of .*: could not convert"),
+        ("similarity,genuine,quality\n", "holds no comparisons"),
+        ("", "found nothing"),
+        ("similarity,genuine,quality\n1,1,1\nnan,0,1\n", "similarity must be finite"),
+    ],
+)
+def test_failures_are_one_line(tmp_path, capsys, text, message):
+    path = tmp_path / "pairs.csv"
+    path.write_text(text)
+    assert main(["edc", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+
+
+def test_no_error_is_said(tmp_path, capsys):
+    path = write_csv(tmp_path / "p.csv", "similarity,genuine,quality", [0.9, 0.8, 0.1, 0.2], [1, 1, 0, 0], [1, 2, 3, 4])
+    assert main(["edc", path, "--fmr", "0.5"]) == 0
+    assert "pAUC(0.3) undefined" in (printed := capsys.readouterr().out) and "FNMR(0) is 0 of 2" in printed
+
+
+def test_options_are_numbers_truth_values_or_words():
+    assert dict(map(parse_option, ["grid_step=0.1", "subtract_best=true", "fmr_rule=le"])) == {
+        "grid_step": 0.1, "subtract_best": True, "fmr_rule": "le"
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        parse_option("le")
