@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFilter
+from test_faceqan import one_image as faceqan_one_image
+from test_grafiqs import one_image as grafiqs_one_image
 
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import create_method
@@ -49,3 +51,13 @@ def test_froq_calibrated_on_some_faces_ranks_the_blurred_below(faces, shared):
     method = create_method("froq", recognizer=recognizer).calibrate(torch.cat([part[8:] for part in faces]))
     clean, blurred = (method(pixel_values[:8]) for pixel_values in faces)
     assert (clean > blurred).all(), torch.stack([clean, blurred])
+
+
+def test_batched_is_one_at_a_time_on_a_real_network(faces, shared):
+    recognizer = load_recognizer(shared / "weights" / "mobilefacenet_relu6_ms1m.safetensors")
+    x = torch.cat([part[:2] for part in faces])
+    expected = torch.stack([-grafiqs_one_image(recognizer, image[None], "image") for image in x])
+    torch.testing.assert_close(create_method("grafiqs", recognizer=recognizer)(x), expected, rtol=1e-5, atol=0)
+    expected = torch.tensor([faceqan_one_image(recognizer, image, k=3) for image in x[::2]], dtype=torch.float32)
+    found = create_method("faceqan", recognizer=recognizer, num_repeats=3, batch_size=4)(x[::2])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)

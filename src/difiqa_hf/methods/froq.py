@@ -71,19 +71,16 @@ class FROQ(RecognizerMethod):
                 "FROQ is not calibrated: call calibrate(pixel_values) with a few hundred ordinary faces, "
                 "or pass checkpoint=…, a folder of save_pretrained"
             )
-        modules = dict(self.recognizer.named_modules())
-        return self._norms(pixel_values, {name: modules[name] for name in self.calibration.layers}).mean(1)
+        layers = {name: self.recognizer.get_submodule(name) for name in self.calibration.layers}
+        return self._norms(pixel_values, layers).mean(1)
 
     def calibrate(self, pixel_values: Tensor, max_layers: int = 10, batch_size: int = 32) -> "FROQ":
-        """Choose the layers, greedily: each time the one whose norm helps the mean norm most, while any does.
+        """Choose layers greedily: each time the one whose norm helps the mean most, while any does; returns itself.
 
         Args:
             pixel_values: (batch, 3, 112, 112), RGB in [-1, 1], of varied quality; no labels.
             max_layers: at most so many.
             batch_size: images at once.
-
-        Returns:
-            Itself.
 
         Raises:
             ValueError: for fewer than 10 images, or if no layer follows the pseudo labels.
@@ -164,8 +161,7 @@ def choose_layers(norms: Tensor, labels: Tensor, max_layers: int = 10) -> tuple[
     Returns:
         The columns in the order of their choice, and the correlation after each.
     """
-    chosen, correlations = [], [0.0]
-    total = torch.zeros_like(labels)
+    chosen, correlations, total = [], [0.0], torch.zeros_like(labels)
     while len(chosen) < max_layers:
         found = spearman(norms + total[:, None], labels)  # a mean is a sum, to ranks
         found[chosen] = -1
@@ -199,6 +195,6 @@ def _read(folder: Path) -> Calibration:
         raise FileNotFoundError(f"no {FILE} in {folder}")
     found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     try:
-        return Calibration(tuple(found["layers"]), tuple(found["correlations"]), found["revision"], found["num_images"])
-    except (KeyError, TypeError) as error:
+        return Calibration(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"{folder / FILE} is not a calibration of FROQ: {error}") from error

@@ -29,7 +29,9 @@ class PreFIQs(RecognizerMethod):
     score_range = (0.0, 1.0)
     paper = "PreFIQs, CVPRW 2026 (arXiv 2605.13396)"
     code_license = "none released"
-    parity = "formula from a summary of the paper, checked on real networks; no code or scores released"
+    parity = (
+        "formula from a summary of the paper; pruning equals torch's; sign on real networks; no code or scores released"
+    )
 
     def __init__(
         self, recognizer=None, sparsity: float = 0.4, scope: str = "global", device: str = "cpu", seed: int = 0

@@ -32,7 +32,9 @@ class SERFIQ(RecognizerMethod):
     is_stochastic = True
     paper = "Terhörst et al., SER-FIQ, CVPR 2020"
     code_license = "CC BY-NC-SA 4.0"
-    parity = "formula checked on real networks, none of them trained with dropout; the official network is MXNet's"
+    parity = (
+        "formula checked on toy networks; sign on real ones, none trained with dropout; the official network is MXNet's"
+    )
 
     def __init__(
         self,
