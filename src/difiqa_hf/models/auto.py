@@ -3,7 +3,13 @@
 import importlib
 
 # Each registers its own classes in its last lines, guarded so that a copy of the file that came from the Hub does not.
-MODULES = ("modeling_difiqa_regressor", "modeling_edgenext", "modeling_iresnet", "modeling_mobilefacenet")
+MODULES = (
+    "modeling_difiqa_regressor",
+    "modeling_edgenext",
+    "modeling_ir",
+    "modeling_iresnet",
+    "modeling_mobilefacenet",
+)
 
 
 def register() -> None:
