@@ -10,6 +10,7 @@ from difiqa_hf import __version__
 COMMANDS = {
     "score": "score face images: a folder in, one CSV row per file out",
     "evaluate": "error-versus-discard figures of quality methods on a benchmark",
+    "convert": "turn a published checkpoint into a folder for the Hub",
     "methods": "list the quality methods",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }
