@@ -9,9 +9,9 @@ import torch
 from diffusers import DDPMScheduler
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, describe, read_checkpoint, without_prefix
+from difiqa_hf.conversion.checkpoint import StateDict, describe, read_checkpoint, sha256, without_prefix
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, sha256, write_card
+from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, write_card
 from difiqa_hf.diffusion import alphas_cumprod
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.models.unet_released import ReleasedUNet2DModel

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, describe, is_state_dict, read_checkpoint, without_prefix
-from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, sha256, write_card
+from difiqa_hf.conversion.checkpoint import StateDict, describe, is_state_dict, read_checkpoint, sha256, without_prefix
+from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, write_card
 from difiqa_hf.image_processing import FaceImageProcessor
 
 EMBEDDER_USAGE = """from difiqa_hf import FaceImageProcessor

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict
+from difiqa_hf.conversion.checkpoint import StateDict, sha256
 from difiqa_hf.conversion.family import EMBEDDER_USAGE, outputs
 from difiqa_hf.conversion.recognizers import LAYOUTS
-from difiqa_hf.conversion.result import Conversion, Origin, probe_images, sha256, write_card
+from difiqa_hf.conversion.result import Conversion, Origin, probe_images, write_card
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from difiqa_hf.conversion.result import Conversion, Origin, sha256, write_card
+from difiqa_hf.conversion.checkpoint import sha256
+from difiqa_hf.conversion.result import Conversion, Origin, write_card
 
 ORIGIN = Origin(
     title="Quality labels as released",

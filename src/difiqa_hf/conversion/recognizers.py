@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, is_state_dict, read_checkpoint, without_prefix
+from difiqa_hf.conversion.checkpoint import StateDict, is_state_dict, read_checkpoint, sha256, without_prefix
 from difiqa_hf.conversion.family import EMBEDDER_USAGE, outputs
-from difiqa_hf.conversion.result import Conversion, Origin, sha256, write_card
+from difiqa_hf.conversion.result import Conversion, Origin, write_card
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.models.modeling_edgenext import EdgeNeXtRecognizer
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from difiqa_hf.conversion.checkpoint import StateDict, sha256
+from difiqa_hf.conversion.checkpoint import StateDict
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def write_card(path: Path, source: Path, origin: Origin, conversion: Conversion,
         else f"{conversion.tensors} compared, largest difference {conversion.tensor_difference:g}"
     )
     probe = "none" if conversion.probe_difference is None else f"{conversion.probe_difference:g} ({conversion.probe})"
+    notes = f"\n{notes}\n" if notes else ""
     text = f"""---
 license: other
 license_name: see-source
@@ -107,7 +108,7 @@ Converted by difiqa_hf (`difiqa convert {conversion.kind}`) from the authors' fi
 
 The converted network takes RGB pixel values in [-1, 1], whatever it was trained with: its configuration knows the
 colour order and range, and it converts them itself.
-{notes and chr(10) + notes + chr(10)}
+{notes}
 ```python
 {usage}
 ```
@@ -115,6 +116,3 @@ colour order and range, and it converts them itself.
 The published licence applies to these weights. Pass them on only where it allows that.
 """
     path.write_text(text, encoding="utf-8")
-
-
-__all__ = ["Conversion", "Origin", "largest_difference", "probe_images", "sha256", "write_card"]
