@@ -25,6 +25,8 @@ def read_results() -> list[dict]:
     """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
     rows = []
     for path in sorted((HERE / "results").glob("*.json")):
+        if path.name.startswith("bench-"):  # timings
+            continue
         result = json.loads(path.read_text())
         if "benchmark" not in result:
             continue  # time and memory

@@ -18,9 +18,9 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
     """Load a recogniser for inference: eval mode, gradients off.
 
     Args:
-        source: None or "shipped" for the shipped one; a `.safetensors` file in a layout that
-            `conversion.recognizers` reads; a folder written by `save_pretrained`; or a Hub repository of one of our
-            networks (never remote code).
+        source: None or "shipped" for the shipped one; a file in a layout that `conversion.recognizers` reads (others:
+            `difiqa convert` first); a folder written by `save_pretrained`; or a Hub repository of one of our networks
+            (never remote code).
 
     Raises:
         FileNotFoundError: for a path that does not exist.

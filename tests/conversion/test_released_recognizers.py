@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from difiqa_hf.conversion.recognizers import convert_recognizer
+from difiqa_hf.conversion import convert_checkpoint
+from difiqa_hf.conversion.recognizers import convert_recognizer, read_recognizer
 from difiqa_hf.recognizers import embed, load_recognizer
 
 # name -> (parameters, accuracy in percent on LFW's ten folds)
@@ -72,6 +73,29 @@ def test_wrong_color_order_hurts(recognizer, golden):
         recognizer.config.color_order = "bgr"
         wrong = embed(recognizer, pixel_values)
     assert F.cosine_similarity(right, wrong).max() < 0.99  # .85 to .98, where the tolerance of a conversion is .9999
+
+
+@pytest.mark.parametrize(
+    "wrap", [dict, lambda state: {"net_state_dict": state}, lambda state: {"model": state, "step": 1}]
+)
+def test_what_torch_save_wrote_converts_too(shared, name, wrap, golden, tmp_path):
+    """The authors' own format, bare or within a training checkpoint, and wrapped for several GPUs."""
+    state = load_file(shared / "weights" / f"{name}.safetensors")
+    torch.save(wrap({f"module.{key}": value for key, value in state.items()}), tmp_path / "068.ckpt")
+    result = convert_checkpoint("recognizer", tmp_path / "068.ckpt", tmp_path / "out")
+    assert result.probe_difference == 0 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
+    original = load_recognizer(shared / "weights" / f"{name}.safetensors")
+    with torch.no_grad():
+        assert torch.equal(embed(load_recognizer(tmp_path / "out"), golden[0][:2]), embed(original, golden[0][:2]))
+
+
+def test_every_tensor_of_the_file_arrives(shared, name):
+    """There and back by value: numbered tensors, of which each appears in the result exactly once."""
+    layout = read_recognizer(shared / "weights" / f"{name}.safetensors")[1]
+    state = load_file(shared / "weights" / f"{name}.safetensors")
+    numbered = {key: torch.full(value.shape, float(i + 1)) for i, (key, value) in enumerate(state.items())}
+    arrived = [value.flatten()[0].item() for value in layout.translate(numbered).values()]
+    assert sorted(number for number in arrived if number) == [i + 1 for i in range(len(state))]
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])

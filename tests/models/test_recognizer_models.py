@@ -1,4 +1,4 @@
-"""What every recogniser of `difiqa_hf.models` promises, checked on toy networks of the three families."""
+"""What every recogniser of `difiqa_hf.models` promises, checked on a toy network of every family."""
 
 import ast
 import importlib.util
@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from difiqa_hf.models import auto
 from difiqa_hf.models.modeling_edgenext import EdgeNeXtRecognizer
+from difiqa_hf.models.modeling_ir import IRRecognizer
 from difiqa_hf.models.modeling_iresnet import IResNetRecognizer
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer
 from toys import toy_faces
@@ -23,6 +24,7 @@ TOYS = {
         dict(stem_width=8, stages=[(2, 8, 2, 4), (2, 12, 1, 4)], last_width=16, embedding_size=8),
     ),
     "iresnet": (IResNetRecognizer, dict(layers=[1, 2], widths=[8, 12], stem_width=8, stem_stride=4, embedding_size=8)),
+    "ir": (IRRecognizer, dict(layers=[1, 2, 1], widths=[8, 12, 16], stem_width=8, embedding_size=8, dropout=0.0)),
     "edgenext": (
         EdgeNeXtRecognizer,
         dict(
@@ -185,7 +187,8 @@ def test_every_parameter_learns(family):
     model = toy(family).train()
     model(toy_faces(4)).embeddings.pow(2).mul(torch.arange(8)).sum().backward()
     idle = {name for name, value in model.named_parameters() if value.grad is None or not value.grad.abs().sum()}
-    assert idle <= {"features.weight", "fc.bias"}  # fixed in iResNet; without effect before a BatchNorm
+    # the first is fixed in iResNet, the others are without effect before a BatchNorm
+    assert idle <= {"features.weight", "fc.bias", "output_layer.3.bias"}
 
 
 def test_file_is_self_contained(family):

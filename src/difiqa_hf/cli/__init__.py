@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "error-versus-discard figures of quality methods on a benchmark",
     "edc": "error-versus-discard figures of scored comparisons in a CSV file",
     "table": "a table in the form of the paper from the results of difiqa evaluate",
+    "convert": "turn a published checkpoint into a folder for the Hub",
     "methods": "list the quality methods",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }

@@ -1,6 +1,20 @@
 """The released DifFIQA checkpoint (LSIbabnikz/DifFIQA, `model.pt`) -> denoiser and pipeline of variant "released"."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import DDPMScheduler
+from transformers import PreTrainedModel
+
+from difiqa_hf.conversion.checkpoint import StateDict, describe, read_checkpoint, sha256, without_prefix
 from difiqa_hf.conversion.keymap import KeyMap
+from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, write_card
+from difiqa_hf.diffusion import alphas_cumprod
+from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.models.unet_released import ReleasedUNet2DModel
 
 RESNET = [
     ("mlp.1", "time_projection"),
@@ -38,3 +52,128 @@ def _unet_names() -> list[tuple[str, str]]:
 
 
 UNET_KEYS = KeyMap(_unet_names(), "the released DifFIQA UNet")
+
+ORIGIN = Origin(
+    title="DifFIQA as released (diffusion model)",
+    url="https://github.com/LSIbabnikz/DifFIQA",
+    licence="MIT",
+    paper="Babnik et al., DifFIQA, IJCB 2023",
+)
+USAGE = """from difiqa_hf import DifFIQAPipeline
+
+pipe = DifFIQAPipeline.from_pretrained("{folder}"{recognizer})
+pipe(["face_aligned_112.jpg"], seed=0).quality  # variant "released": the authors' five terms"""
+
+# which weights -> the part of the checkpoint, and what stands before the names of the whole diffusion process there
+WEIGHTS = {"raw": ("model", ""), "ema": ("ema", "ema_model.")}
+
+
+def published_unet(content: Any, weights: str = "raw") -> StateDict:
+    """The UNet's published state dict in the content of a checkpoint {step, model, opt, ema, scaler}.
+
+    Args:
+        content: what the file holds.
+        weights: "raw", which the released inference uses, or "ema", the moving average that the paper describes.
+
+    Raises:
+        ValueError: if it is another checkpoint, or of another noise schedule.
+    """
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, found {weights!r}")
+    part, prefix = WEIGHTS[weights]
+    process = content.get(part) if isinstance(content, dict) else None
+    state = without_prefix(process, f"{prefix}model.") if isinstance(process, dict) else {}
+    if "init_conv.weight" not in state or f"{prefix}alphas_cumprod" not in process:
+        inside = f"; its {part!r} is {describe(process)}" if process is not None else ""
+        raise ValueError(
+            f"this is not {ORIGIN.title}: that has {part!r} with {prefix}alphas_cumprod and "
+            f"{prefix}model.init_conv.weight; found {describe(content)}{inside}"
+        )
+    schedule = process[f"{prefix}alphas_cumprod"].double()
+    ours = alphas_cumprod(make_scheduler())
+    if schedule.shape != ours.shape or (schedule - ours).abs().max() > 1e-6:
+        raise ValueError(
+            f"the schedule of the file is not the cosine one over 1000 steps: {len(schedule)} steps, "
+            f"alphas_cumprod from {schedule[0]:.6f} to {schedule[-1]:.3g}"
+        )
+    return state
+
+
+def make_scheduler() -> DDPMScheduler:
+    """The released schedule: cosine, x0 predicted."""
+    return DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2")
+
+
+def build(state: StateDict) -> ReleasedUNet2DModel:
+    """A UNet with the published weights, of the size that their shapes tell."""
+    dim = len(state["init_conv.weight"])
+    stages = len({key.split(".")[1] for key in state if key.startswith("downs.")})
+    mults = [len(state[f"downs.{i}.3.weight"]) // dim for i in range(stages)]
+    unet = ReleasedUNet2DModel(dim=dim, dim_mults=mults)
+    try:
+        unet.load_state_dict(UNET_KEYS.forward(state))
+    except RuntimeError as error:
+        raise ValueError(f"this looks like {ORIGIN.title} but does not fit: {error}") from error
+    return unet.requires_grad_(False).eval()
+
+
+def convert(path: Path, output: Path, weights: str = "raw", recognizer: PreTrainedModel | None = None) -> Conversion:
+    """Convert `path` into a pipeline folder of variant "released".
+
+    Args:
+        path, output: file and folder.
+        weights: "raw" or "ema", see `published_unet`.
+        recognizer: M, to be stored with it (as released: insightface's CosFace R100); without, users name one when
+            they load the pipeline.
+    """
+    try:
+        state = published_unet(read_checkpoint(path), weights)
+        unet = build(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    unet.save_pretrained(output / "unet")
+    make_scheduler().save_pretrained(output / "scheduler")
+    FaceImageProcessor().save_pretrained(output / "image_processor")
+    if recognizer is not None:
+        recognizer.save_pretrained(output / "recognizer")
+    (output / "model_index.json").write_text(json.dumps(model_index(recognizer), indent=2) + "\n")
+
+    written = ReleasedUNet2DModel.from_pretrained(output / "unet").eval()
+    probe = probe_images(1, 32)  # the network is convolutional: a small image shows as much as a large one
+    with torch.no_grad():
+        difference = (unet(probe, 4).sample - written(probe, 4).sample).abs().max().item()
+    result = Conversion(
+        "difiqa",
+        output,
+        len(state),
+        largest_difference(state, UNET_KEYS.backward(written.state_dict())),
+        difference,
+        "the file's weights in memory against the written folder, 32 x 32, t = 5",
+        sha256(path),
+    )
+    usage = USAGE.format(folder=output.name, recognizer="" if recognizer is not None else ", recognizer=…")
+    inside = "none: name one when loading" if recognizer is None else type(recognizer).__name__
+    write_card(output / "README.md", path, ORIGIN, result, usage, f"Weights: {weights}. Recogniser inside: {inside}.")
+    return result
+
+
+def model_index(recognizer: PreTrainedModel | None) -> dict:
+    """What `DifFIQAPipeline.save_pretrained` would write; the pipeline itself belongs to a higher layer."""
+    own = [None, None] if recognizer is None else [type(recognizer).__module__, type(recognizer).__name__]
+    return {
+        "_class_name": "DifFIQAPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "unet": ["difiqa_hf.models.unet_released", "ReleasedUNet2DModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "image_processor": ["difiqa_hf.image_processing", "FaceImageProcessor"],
+        "recognizer": own,
+        "variant": "released",
+        "timestep": 5,
+        "num_repeats": 10,
+        "flip": True,
+        "forward": True,
+        "reference_quantiles": None,
+    }
+
+
+CONVERTERS = {"difiqa": convert}

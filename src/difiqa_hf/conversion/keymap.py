@@ -54,7 +54,7 @@ class KeyMap:
 
 
 def _longest_first(pairs: Sequence[tuple[str, str]], side: int) -> list[tuple[str, str]]:
-    return sorted(pairs, key=lambda pair: -pair[side].count(".") * 1000 - len(pair[side]))
+    return sorted(pairs, key=lambda pair: -len(pair[side]))
 
 
 def _pattern(template: str) -> re.Pattern:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 from transformers import PreTrainedModel
 
+from difiqa_hf.conversion.checkpoint import StateDict, is_state_dict, read_checkpoint, sha256, without_prefix
+from difiqa_hf.conversion.family import EMBEDDER_USAGE, outputs
+from difiqa_hf.conversion.result import Conversion, Origin, write_card
+from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.models.modeling_edgenext import EdgeNeXtRecognizer
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer
-
-StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Layout:
         model_class: our class of the network.
         config: arguments of its configuration: architecture and input contract.
         translate: foreign state dict -> our names and shapes.
+        origin: for the card.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Layout:
     model_class: type[PreTrainedModel]
     config: dict
     translate: Callable[[StateDict], StateDict]
+    origin: Origin
 
 
 def rename(state: StateDict, modules: dict[str, str]) -> StateDict:
@@ -108,6 +110,12 @@ LAYOUTS = (
             batch_norm=False,
         ),
         translate=translate_webface600k,
+        origin=Origin(
+            title="MobileFaceNet w600k_mbf (InsightFace)",
+            url="https://github.com/deepinsight/insightface/tree/master/model_zoo",
+            licence="models for non-commercial research only",
+            paper="Deng et al., ArcFace, CVPR 2019",
+        ),
     ),
     Layout(
         name="foamliu/MobileFaceNet (ReLU6, ImageNet normalisation)",
@@ -121,6 +129,13 @@ LAYOUTS = (
             image_std=[255 * 0.229, 255 * 0.224, 255 * 0.225],
         ),
         translate=translate_relu6,
+        origin=Origin(
+            title="MobileFaceNet (foamliu)",
+            url="https://github.com/foamliu/MobileFaceNet",
+            licence="Apache-2.0",
+            paper="Chen et al., MobileFaceNets, CCBR 2018",
+            input="RGB, ImageNet mean and standard deviation",
+        ),
     ),
     Layout(
         name="Xiaoccer/MobileFaceNet_Pytorch (112 x 96)",
@@ -128,6 +143,13 @@ LAYOUTS = (
         model_class=MobileFaceNetRecognizer,
         config=dict(crop=[0, 8, 112, 96], image_std=[128.0, 128.0, 128.0]),
         translate=translate_casia,
+        origin=Origin(
+            title="MobileFaceNet (Xiaoccer)",
+            url="https://github.com/Xiaoccer/MobileFaceNet_Pytorch",
+            licence="none stated by the authors",
+            paper="Chen et al., MobileFaceNets, CCBR 2018",
+            input="RGB, (x - 127.5) / 128, columns 8 to 104",
+        ),
     ),
     Layout(
         name="EdgeFace-XS (timm's edgenext_x_small)",
@@ -135,17 +157,27 @@ LAYOUTS = (
         model_class=EdgeNeXtRecognizer,
         config={},
         translate=dict,  # our names are timm's
+        origin=Origin(
+            title="EdgeFace-XS",
+            url="https://github.com/otroshi/edgeface",
+            licence="BSD-3-Clause code; trained on WebFace12M: treat as research only",
+            paper="George et al., EdgeFace, IEEE TBIOM 2024",
+        ),
     ),
 )
 
 
-def convert_recognizer(path: str | Path) -> PreTrainedModel:
-    """Read a released recogniser (.safetensors) into our model, in float32 and eval mode.
+def foreign_state(content) -> StateDict:
+    """The state dict in a file's content: bare, or where the authors' training scripts put it."""
+    while isinstance(content, dict) and not is_state_dict(content):
+        content = next((content[key] for key in ("net_state_dict", "state_dict", "model") if key in content), None)
+    state = content or {}
+    return without_prefix(state, "module.") or state
 
-    Raises:
-        ValueError: for an unknown layout, a missing or unexpected key or a wrong shape, with what was found.
-    """
-    state = load_file(path)
+
+def read_recognizer(path: str | Path) -> tuple[PreTrainedModel, Layout]:
+    """Model and layout of a released recogniser, in float32 and eval mode; errors as in `convert_recognizer`."""
+    state = foreign_state(read_checkpoint(path))
     layout = next((layout for layout in LAYOUTS if all(key in state for key in layout.markers)), None)
     if layout is None:
         raise ValueError(
@@ -157,4 +189,29 @@ def convert_recognizer(path: str | Path) -> PreTrainedModel:
         model.load_state_dict(layout.translate(state))  # copies half-precision storage into float32 parameters
     except RuntimeError as error:
         raise ValueError(f"{path} looks like {layout.name} but does not fit: {error}") from error
-    return model.eval()
+    return model.eval(), layout
+
+
+def convert_recognizer(path: str | Path) -> PreTrainedModel:
+    """Read a released recogniser (.safetensors, or what torch.save wrote) into our model, in float32 and eval mode.
+
+    Raises:
+        ValueError: for an unknown layout, a missing or unexpected key or a wrong shape, with what was found.
+    """
+    return read_recognizer(path)[0]
+
+
+def convert(path: Path, output: Path) -> Conversion:
+    """Convert `path` into the folder `output`."""
+    model, layout = read_recognizer(path)
+    model.save_pretrained(output)
+    FaceImageProcessor().save_pretrained(output)
+    written = type(model).from_pretrained(output, dtype=torch.float32).eval()
+    difference = (outputs(model) - outputs(written)).abs().max().item()
+    probe = "the file's weights in memory against the written folder"
+    result = Conversion("recognizer", output, len(model.state_dict()), None, difference, probe, sha256(path))
+    write_card(output / "README.md", path, layout.origin, result, EMBEDDER_USAGE.format(folder=output.name))
+    return result
+
+
+CONVERTERS = {"recognizer": convert}

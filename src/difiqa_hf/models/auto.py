@@ -7,6 +7,7 @@ MODULES = (
     "modeling_difiqa_regressor",
     "modeling_edgenext",
     "modeling_faceqgen",
+    "modeling_ir",
     "modeling_iresnet",
     "modeling_lightqnet",
     "modeling_mobilefacenet",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
@@ -16,7 +17,8 @@ class DifFIQARegressorConfig(PreTrainedConfig):
 
     Args:
         backbone_config: configuration of the recogniser, as a dictionary with its `model_type`.
-        head_width: hidden width of the head; None for one linear layer, as released.
+        head_width: hidden width of the head (eDifFIQA: 1024); None for one linear layer, as released.
+        normalize_embeddings: give the head embeddings of unit length (eDifFIQA in size T).
         output_mapping: "identity" (as released: unbounded) or "sigmoid" (0 to 1).
         label_minimum, label_maximum: raw DifFIQA scores that became the labels 0 and 1.
         reference_quantiles: evenly spaced quantiles (0 to 100 %) of the score on a reference set, for percentiles.
@@ -26,6 +28,7 @@ class DifFIQARegressorConfig(PreTrainedConfig):
 
     backbone_config: dict | None = None
     head_width: int | None = None
+    normalize_embeddings: bool = False
     output_mapping: str = "identity"
     label_minimum: float = 0.0
     label_maximum: float = 1.0
@@ -39,7 +42,10 @@ class DifFIQARegressorConfig(PreTrainedConfig):
 
 @dataclass
 class DifFIQARegressorOutput(ModelOutput):
-    """`quality` (batch,), higher is better, 0 and 1 were the extreme training labels; `embeddings` (batch, dim)."""
+    """`quality` (batch,), higher is better, 0 and 1 were the extreme training labels; `embeddings` (batch, dim).
+
+    The embeddings are those that the head sees.
+    """
 
     loss: Tensor | None = None
     quality: Tensor | None = None
@@ -92,6 +98,8 @@ class DifFIQARegressor(PreTrainedModel):
     ) -> DifFIQARegressorOutput | tuple:
         """Score a batch; with `labels` (batch,) in [0, 1] also the L1 loss of the released training."""
         embeddings = self.backbone(pixel_values).embeddings
+        if self.config.normalize_embeddings:
+            embeddings = F.normalize(embeddings, dim=1)
         quality = self.head(embeddings).squeeze(-1)
         if self.config.output_mapping == "sigmoid":
             quality = quality.sigmoid()

@@ -1,0 +1,57 @@
+"""The kinds of checkpoints that can be converted; a converter is imported when it is asked for."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+# kind -> (module of this package that defines CONVERTERS[kind], what the file is)
+KINDS = {
+    "difiqa":           ("difiqa_released", "DifFIQA's diffusion model: model.pt, diff_pretrain.pt"),
+    "difiqa-r":         ("difiqa_regressor", "DifFIQA(R): diffiqa(r).pth"),
+    "quality-labels":   ("quality_labels", "pickled quality scores: vggface2-qs.pkl, quality_scores.pkl"),
+    "arcface":          ("arcface", "ArcFace of insightface's arcface_torch, iResNet: backbone.pth"),
+    "cosface":          ("arcface", "CosFace of insightface's arcface_torch, iResNet: backbone.pth"),
+    "adaface":          ("adaface", "AdaFace, IR-50 or IR-101: adaface_ir101_webface12m.ckpt"),
+    "curricularface":   ("curricularface", "CurricularFace, IR-101: CurricularFace_Backbone.pth"),
+    "magface":          ("magface", "MagFace, iResNet: magface_epoch_00025.pth"),
+    "cr-fiqa":          ("cr_fiqa", "CR-FIQA, iResNet with a quality head: 181952backbone.pth"),
+    "sdd-fiqa":         ("sdd_fiqa", "SDD-FIQA, IR-50 with a quality head: SDD_FIQA_checkpoints_r50.pth"),
+    "ediffiqa":         ("ediffiqa", "eDifFIQA in its sizes T, S, M, L: ediffiqaL.pth"),
+    "insightface-onnx": ("insightface_onnx", "insightface's w600k_r50.onnx or w600k_mbf.onnx (extra `onnx`)"),
+    "recognizer":       ("recognizers", "small ones: MobileFaceNet of foamliu or Xiaoccer, w600k_mbf, EdgeFace-XS"),
+}  # fmt: skip
+
+
+def converter(kind: str) -> Callable:
+    """(file, output folder, **options) -> `Conversion`, for one of `KINDS`."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}")
+    return importlib.import_module(f"difiqa_hf.conversion.{KINDS[kind][0]}").CONVERTERS[kind]
+
+
+def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **options):
+    """Turn a foreign checkpoint into a folder for the Hub: configuration, safetensors, processor and card.
+
+    Nothing that the file might contain besides plain data is run.
+
+    Args:
+        kind: one of `KINDS`.
+        path: the file.
+        output: folder to write; must not exist, or be empty.
+        **options: of the converter; only "difiqa" has any (`difiqa_released.convert`).
+
+    Returns:
+        `Conversion` with the largest differences between source and result.
+
+    Raises:
+        FileNotFoundError: without such a file.
+        FileExistsError: if the folder holds something.
+        ValueError: if the file is something else, with what was found.
+    """
+    path, output = Path(path), Path(output)
+    convert = converter(kind)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"{output} exists and is not an empty folder; name another one")
+    return convert(path, output, **options)

@@ -1,0 +1,178 @@
+"""Every converter on a rule-made checkpoint in the official layout: there, back, and the official forward pass."""
+
+from types import SimpleNamespace
+
+import official
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoImageProcessor, AutoModel
+
+import difiqa_hf.models  # noqa: F401  registers the networks
+from difiqa_hf.conversion import convert_checkpoint
+from difiqa_hf.conversion.registry import converter
+from rules import made_by_rule
+from toys import toy_faces
+
+
+def prefixed(prefix: str, state: dict) -> dict:
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+def case(content, state, forward, output="embeddings", color="rgb", unit=False) -> SimpleNamespace:
+    """Content of the file, official state dict, official forward pass of official input, contract of the input."""
+    return SimpleNamespace(content=content, state=state, forward=forward, output=output, color=color, unit=unit)
+
+
+def arcface() -> SimpleNamespace:
+    state = made_by_rule(official.iresnet_shapes())
+    return case(state, state, lambda x: official.iresnet(state, x))
+
+
+def magface() -> SimpleNamespace:
+    state = made_by_rule(official.iresnet_shapes())
+    classifier = {"fc.weight": torch.zeros(8, 20)}
+    content = {"epoch": 25, "arch": "iresnet100", "state_dict": prefixed("features.module.", state) | classifier}
+    return case(content, state, lambda x: official.iresnet(state, x, eps=2e-5), color="bgr", unit=True)
+
+
+def adaface() -> SimpleNamespace:
+    state = made_by_rule(official.ir_shapes(True) | official.embedding_shapes())
+    content = {"epoch": 25, "state_dict": prefixed("model.", state) | {"head.kernel": torch.zeros(8, 20)}}
+    return case(content, state, lambda x: official.ir_embedding(state, x, True), color="bgr")
+
+
+def curricularface() -> SimpleNamespace:
+    state = made_by_rule(official.ir_shapes(False) | official.embedding_shapes())
+    return case(state, state, lambda x: official.ir_embedding(state, x, False))
+
+
+def sdd_fiqa() -> SimpleNamespace:
+    state = made_by_rule(official.ir_shapes(False) | official.quality_shapes())
+    return case(prefixed("module.", state), state, lambda x: official.ir_quality(state, x), "quality")
+
+
+def cr_fiqa() -> SimpleNamespace:
+    state = made_by_rule(official.iresnet_shapes() | {"qs.weight": (1, 8), "qs.bias": (1,)})
+
+    def forward(x):
+        return F.linear(official.iresnet(state, x), state["qs.weight"], state["qs.bias"]).squeeze(1)
+
+    return case(state, state, forward, "quality")
+
+
+def difiqa_r() -> SimpleNamespace:
+    base = made_by_rule(official.iresnet_shapes())
+    state = prefixed("base.", base) | made_by_rule({"linear.weight": (1, 8), "linear.bias": (1,)})
+
+    def forward(x):
+        return F.linear(official.iresnet(base, x), state["linear.weight"], state["linear.bias"]).squeeze(1)
+
+    return case(state, state, forward, "quality")
+
+
+HEAD = {"mlp.l1.weight": (32, 8), "mlp.l1.bias": (32,), "mlp.l2.weight": (1, 32), "mlp.l2.bias": (1,)}
+
+
+def ediffiqa() -> SimpleNamespace:
+    base = made_by_rule(official.iresnet_shapes())
+    state = prefixed("base_model.", base) | made_by_rule(HEAD)
+    return case(state, state, lambda x: official.two_layers(state, official.iresnet(base, x)), "quality")
+
+
+def ediffiqa_t() -> SimpleNamespace:
+    base = made_by_rule(official.mobilefacenet_shapes())
+    state = prefixed("base_model.", base) | made_by_rule(HEAD | {"mlp.l1.weight": (32, 512)})
+    return case(state, state, lambda x: official.two_layers(state, official.mobilefacenet(base, x)), "quality")
+
+
+CASES = {
+    "arcface": arcface,
+    "cosface": arcface,
+    "magface": magface,
+    "adaface": adaface,
+    "curricularface": curricularface,
+    "sdd-fiqa": sdd_fiqa,
+    "cr-fiqa": cr_fiqa,
+    "difiqa-r": difiqa_r,
+    "ediffiqa": ediffiqa,
+    "ediffiqa (T)": ediffiqa_t,
+}
+
+
+@pytest.fixture(params=CASES)
+def converted(request, tmp_path):
+    """A case with its kind, file, folder and the result of the conversion."""
+    made = CASES[request.param]()
+    made.kind, made.file, made.folder = request.param.split(" ")[0], tmp_path / "source.pth", tmp_path / "out"
+    torch.save(made.content, made.file)
+    made.result = convert_checkpoint(made.kind, made.file, made.folder)
+    return made
+
+
+def official_input(faces: torch.Tensor, color: str, unit: bool) -> torch.Tensor:
+    """RGB pixel values in [-1, 1] as the authors' scripts feed them: RGB or BGR, in [-1, 1] or [0, 1]."""
+    faces = faces.flip(1) if color == "bgr" else faces
+    return (faces + 1) / 2 if unit else faces
+
+
+@torch.no_grad()
+def test_there_and_back_and_the_official_forward_pass(converted):
+    model, faces = AutoModel.from_pretrained(converted.folder).eval(), toy_faces(2, 3)
+
+    found = getattr(model(faces), converted.output)
+    expected = converted.forward(official_input(faces, converted.color, converted.unit))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+    wrong = converted.forward(official_input(faces, "rgb" if converted.color == "bgr" else "bgr", converted.unit))
+    assert not torch.allclose(found, wrong, atol=1e-2)  # the other colour order is another result
+    wrong = converted.forward(official_input(faces, converted.color, not converted.unit))
+    assert not torch.allclose(found, wrong, atol=1e-2)  # and so is the other range
+
+    family = converter(converted.kind)
+    back = family.restore(model.state_dict())
+    assert back.keys() == converted.state.keys()
+    assert all(torch.equal(back[key], converted.state[key]) for key in back)
+    result = converted.result
+    assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(back), 0, 0)
+
+
+def test_folder_is_complete(converted):
+    names = {path.name for path in converted.folder.iterdir()}
+    assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
+    card = (converted.folder / "README.md").read_text()
+    origin, digest = converter(converted.kind).origin, converted.result.source_sha256
+    for fact in (origin.url, origin.licence, origin.title, digest, f"difiqa convert {converted.kind}"):
+        assert fact in card
+    assert str(converted.folder.parent) not in card + (converted.folder / "config.json").read_text()
+    config = AutoModel.from_pretrained(converted.folder).config
+    settings = getattr(config, "backbone_config", None) or config.to_dict()
+    assert settings.get("color_order", "rgb") == converted.color
+    assert list(settings.get("image_std", [127.5] * 3)) == ([255.0] * 3 if converted.unit else [127.5] * 3)
+    processor = AutoImageProcessor.from_pretrained(converted.folder)
+    assert (processor.color_order, processor.size) == ("rgb", {"height": 112, "width": 112})  # always canonical
+
+
+def test_a_file_of_another_family_is_named(converted, tmp_path):
+    other = "arcface" if converted.kind not in ("arcface", "cosface") else "difiqa-r"
+    with pytest.raises(ValueError, match=r"source\.pth is not .*; found .*; this looks like .*, kind ") as error:
+        convert_checkpoint(other, converted.file, tmp_path / "other")
+    named = str(error.value).rsplit("kind ", 1)[1]
+    assert named == converted.kind or (named, converted.kind) == ("arcface", "cosface")
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_altered_file_is_refused(converted, change, tmp_path):
+    inside = converted.content.get("state_dict", converted.content)
+    key = next(
+        key for key in inside if key.endswith("res_layer.0.bias") or key.endswith("bn1.bias") or "l1.bias" in key
+    )
+    if change == "missing":
+        del inside[key]
+    elif change == "unexpected":
+        inside[key.replace(".bias", ".surprise")] = torch.zeros(1)
+    else:
+        inside[key] = torch.zeros(3)
+    torch.save(converted.content, tmp_path / "altered.pth")
+    with pytest.raises(ValueError, match=r"altered\.pth looks like .* but does not fit"):
+        convert_checkpoint(converted.kind, tmp_path / "altered.pth", tmp_path / "altered")
