@@ -16,6 +16,8 @@ from difiqa_hf import __version__
 from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.image_processing import FaceImageProcessor
 
+CHUNK = 128  # images; what is computed is kept so often
+
 
 @dataclass(frozen=True)
 class Task:
@@ -43,9 +45,6 @@ class Output:
     values: np.ndarray
     seconds: float
     cached: bool
-
-
-CHUNK = 128  # images; what is computed is kept so often
 
 
 def compute_outputs(
