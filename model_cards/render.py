@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 CHECKPOINTS = ROOT / "src" / "difiqa_hf" / "checkpoints"
 BEGIN, END = "<!-- results: rendered by model_cards/render.py -->", "<!-- end of results -->"
+BEGIN_BENCH, END_BENCH = "<!-- speed: rendered by model_cards/render.py -->", "<!-- end of speed -->"
 BENCHMARKS = {
     "lfw": "LFW",
     "cfp-fp": "CFP-FP, identities 001-250",
@@ -77,6 +78,32 @@ def results_section(rows: list[dict]) -> str:
     return "\n\n".join(parts)
 
 
+def speed_section(bench: dict) -> str:
+    """Seconds and memory of the curves: one line per size, one column per task."""
+    tasks = list(dict.fromkeys(row["task"] for row in bench["results"] if not row["task"].startswith("bootstrap")))
+    sizes = list(dict.fromkeys(row["comparisons"] for row in bench["results"]))
+    cells = {(row["comparisons"], row["task"]): speed_cell(row) for row in bench["results"]}
+    lines = ["| comparisons | " + " | ".join(tasks) + " |", "|---:|" + "---|" * len(tasks)]
+    lines += [f"| {size:,} | " + " | ".join(cells.get((size, task), "-") for task in tasks) + " |" for size in sizes]
+    bootstraps = [
+        f"{row['task']}, {row['comparisons']:,} comparisons: {row['seconds']:.2f} s"
+        for row in bench["results"]
+        if row["task"].startswith("bootstrap") and "seconds" in row
+    ]
+    hardware = bench["hardware"]
+    machine = (
+        f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']:g} GB, load "
+        f"{hardware['load_average_at_start']:g}, numpy {bench['versions']['numpy']}, one thread"
+    )
+    return "\n".join([*lines, "", "; ".join(bootstraps) + f" ({machine})."])
+
+
+def speed_cell(row: dict) -> str:
+    if "failed" in row:
+        return row["failed"]
+    return f"{row['seconds']:.3g} s, {row['peak_gb_above_inputs']:.2f} GB"
+
+
 def render() -> dict[Path, str]:
     """Path -> text of every rendered file."""
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
@@ -92,7 +119,10 @@ def render() -> dict[Path, str]:
         )
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    files[ROOT / "README.md"] = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
+    readme = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
+    before, rest = readme.split(BEGIN_BENCH)
+    speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
+    files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
     return files
 
 

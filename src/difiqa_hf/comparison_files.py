@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from difiqa_hf.metrics import ErrorDiscardResult, UndefinedAreaError, bootstrap_pauc, error_discard
+from difiqa_hf.metrics import ErrorDiscardResult, UndefinedAreaError, bootstrap_pauc, compare_pauc, error_discard
 
 NEEDED = ("similarity", "genuine")
-QUALITY, SIDES, PERSONS = ("quality",), ("quality_1", "quality_2"), ("person_1", "person_2")
+PERSONS = ("person_1", "person_2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,8 @@ class ScoredComparisons:
     persons: np.ndarray | None
 
 
-def read_comparisons(path: str | Path) -> ScoredComparisons:
-    """Read a CSV file with a header.
+def read_comparisons(path: str | Path, name: str = "quality") -> ScoredComparisons:
+    """Read a CSV file with a header; the quality is in column `name`, or in `name`_1 and `name`_2.
 
     Raises:
         ValueError: if a column is missing or a cell is not a number, with the line.
@@ -38,13 +38,13 @@ def read_comparisons(path: str | Path) -> ScoredComparisons:
     with Path(path).open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]
-        quality = QUALITY if QUALITY[0] in header else SIDES
-        missing = [name for name in (*NEEDED, *quality) if name not in header]
+        quality = (name,) if name in header else (f"{name}_1", f"{name}_2")
+        missing = [column for column in (*NEEDED, *quality) if column not in header]
         if missing:
             raise ValueError(f"{path} lacks the column {', '.join(missing)}; found {', '.join(header) or 'nothing'}")
         persons = PERSONS if set(PERSONS) <= set(header) else ()
         numbers, names = [], []
-        numeric, named = ([header.index(name) for name in wanted] for wanted in ((*NEEDED, *quality), persons))
+        numeric, named = ([header.index(column) for column in wanted] for wanted in ((*NEEDED, *quality), persons))
         for row in rows:
             if not row:
                 continue
@@ -56,7 +56,7 @@ def read_comparisons(path: str | Path) -> ScoredComparisons:
     if not numbers:
         raise ValueError(f"{path} holds no comparisons")
     columns = np.array(numbers)
-    scores = columns[:, 2] if quality == QUALITY else columns[:, 2:]
+    scores = columns[:, 2] if len(quality) == 1 else columns[:, 2:]
     return ScoredComparisons(columns[:, 0], columns[:, 1], scores, np.array(names) if persons else None)
 
 
@@ -100,6 +100,24 @@ def summary(
         "intervals": intervals,
         "curve": {name: _numbers(getattr(result, name)) for name in columns},
     }
+
+
+def difference(a: ScoredComparisons, b: ScoredComparisons, limit: float, **options: Any) -> dict[str, Any] | None:
+    """pAUC(limit) by the quality of `a` minus that of `b`, by identity if the persons are known; None: undefined.
+
+    Args:
+        a, b: the same comparisons with two qualities.
+        limit: of pAUC.
+        options: of `compare_pauc`.
+    """
+    try:
+        found = compare_pauc(a.similarity, a.genuine, a.quality, b.quality, limit=limit, persons=a.persons, **options)
+    except UndefinedAreaError:
+        return None
+    low, high = _numbers(np.array([found.low, found.high]))
+    return {"difference": found.difference, "low": low, "high": high, "p_value": found.p_value} | {
+        "resampled": found.resampled, "n_undefined": found.n_undefined
+    }  # fmt: skip
 
 
 def _numbers(values: np.ndarray) -> list:

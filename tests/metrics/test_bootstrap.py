@@ -110,6 +110,8 @@ def test_refusals():
         bootstrap_pauc(*lfw_like(n=10), num_resamples=0)
     with pytest.raises(ValueError, match="confidence"):
         bootstrap_pauc(*lfw_like(n=10), confidence=95)
+    with pytest.raises(ValueError, match=r"limit must be in \(0, 1\], found 30"):
+        bootstrap_pauc(*lfw_like(n=10), limit=30)
     similarity, genuine, quality = lfw_like(n=10)
     with pytest.raises(ValueError, match=r"persons must be \(10, 2\)"):
         bootstrap_pauc(similarity, genuine, quality, persons=np.zeros(10))

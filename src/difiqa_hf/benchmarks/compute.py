@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from tqdm import tqdm
 from difiqa_hf import __version__
 from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.image_processing import FaceImageProcessor
+
+CHUNK = 128  # images; what is computed is kept so often
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,6 @@ class Output:
     cached: bool
 
 
-CHUNK = 512  # images; what is computed is kept so often
-
-
 def compute_outputs(
     available: Available, tasks: Sequence[Task], *, batch_size: int = 32, cache_dir: str | Path | None = None
 ) -> list[Output]:
@@ -63,44 +62,46 @@ def compute_outputs(
         for i, output in zip(missing, _run(available, todo, batch_size), strict=True):
             outputs[i] = output
             write_output(paths[i], output)
-            for start in range(0, len(output.values) if paths[i] else 0, CHUNK):
-                chunk_path(paths[i], start).unlink(missing_ok=True)
+            for part in paths[i].parent.glob(f"{paths[i].stem}.from-*.npz") if paths[i] else ():
+                part.unlink()
     return outputs
 
 
 def _run(available: Available, tasks: Sequence[tuple[Task, Path | None]], batch_size: int) -> list[Output]:
     """Every chunk of images, by the tasks that have not done it yet."""
-    count, chunks = len(available.benchmark.images), [[] for _ in tasks]
+    count, chunks, step = len(available.benchmark.images), [[] for _ in tasks], max(CHUNK, batch_size)
     with tqdm(total=count, desc=available.benchmark.name, unit="image") as bar:
-        for start in range(0, count, CHUNK):
-            stop = min(start + CHUNK, count)
-            paths = [path and chunk_path(path, start) for _, path in tasks]
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            paths = [path and path.with_name(f"{path.stem}.from-{start}-to-{stop}.npz") for _, path in tasks]
             done = [read_output(path) for path in paths]
             todo = [i for i, output in enumerate(done) if output is None]
-            computed = _chunk(available, [tasks[i][0] for i in todo], start, stop, batch_size) if todo else []
+            batches = [range(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
+            computed = _chunk(available, [tasks[i][0] for i in todo], batches, bar) if todo else []
             for i, output in zip(todo, computed, strict=True):
                 done[i] = output
                 write_output(paths[i], output)
             for chunk, output in zip(chunks, done, strict=True):
                 chunk.append(output)
-            bar.update(stop - start)
+            bar.update(stop - bar.n)
     return [
         Output(np.concatenate([part.values for part in chunk]), sum(part.seconds for part in chunk), False)
         for chunk in chunks
     ]
 
 
-def _chunk(available: Available, tasks: Sequence[Task], start: int, stop: int, batch_size: int) -> list[Output]:
-    """Images `start` to `stop`, each loaded once for all tasks."""
+def _chunk(available: Available, tasks: Sequence[Task], batches: Iterable[range], bar: tqdm) -> list[Output]:
+    """Batches of images, each loaded once for all tasks."""
     processor, values, seconds = FaceImageProcessor(), [[] for _ in tasks], [0.0] * len(tasks)
-    for first in range(start, stop, batch_size):
-        images = [available.benchmark.load_image(i) for i in range(first, min(first + batch_size, stop))]
+    for batch in batches:
+        images = [available.benchmark.load_image(i) for i in batch]
         pixel_values = processor(images, return_tensors="pt")["pixel_values"]
         for i, task in enumerate(tasks):
             begin = time.perf_counter()
             with torch.no_grad():
                 values[i].append(task.function(pixel_values).cpu().numpy())
             seconds[i] += time.perf_counter() - begin
+        bar.update(len(batch))
     return [Output(np.concatenate(v), s, False) for v, s in zip(values, seconds, strict=True)]
 
 
@@ -110,11 +111,6 @@ def cache_path(cache_dir: str | Path | None, content: str, task: Task) -> Path |
         return None
     key = hashlib.sha256("\n".join((content, task.fingerprint, __version__)).encode()).hexdigest()
     return Path(cache_dir) / f"{key}.npz"
-
-
-def chunk_path(path: Path, start: int) -> Path:
-    """File of the part of a result that begins with image `start`; the whole result replaces its parts."""
-    return path.with_name(f"{path.stem}.from-{start:07d}.npz")
 
 
 def read_output(path: Path | None) -> Output | None:

@@ -1,6 +1,6 @@
 """Error-versus-discard figures of quality methods on a benchmark, for one or more recognisers, with provenance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,21 +68,8 @@ def evaluate_benchmark(
     outputs = compute_outputs(available, tasks, batch_size=batch_size, cache_dir=cache_dir)
     embeddings, qualities = outputs[: len(recognizers)], outputs[len(recognizers) :]
 
-    kept = available.benchmark
     judge = Judge(available, options | {"fmr": fmr, "protocol": protocol}, seed, num_resamples, cache_dir)
-    sides = [kept.side_qualities(quality.values) for quality in qualities]
-    results = []
-    for (name, recognizer), embedding in zip(recognizers.items(), embeddings, strict=True):
-        revision = weights_revision(recognizer)
-        similarity = cosine_similarity(kept.side_embeddings(embedding.values), kept.pairs)
-        for i, (method, quality) in enumerate(zip(methods, qualities, strict=True)):
-            row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
-            row |= {"recognizer": name, "recognizer_revision": revision}
-            row |= judge.figures(similarity, sides[i])
-            if baseline is not None and i != baseline:
-                row["against_baseline"] = judge.difference(similarity, sides[i], sides[baseline])
-            row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}
-            results.append(row)
+    results = _rows(judge, zip(recognizers.items(), embeddings, strict=True), methods, qualities, baseline)
     return {
         "benchmark": describe(available),
         "protocol": {"name": protocol, "fmr": fmr, "options": resolved},
@@ -92,6 +79,30 @@ def evaluate_benchmark(
         "hardware": hardware(device),
         "versions": versions(),
     }
+
+
+def _rows(
+    judge: Judge,
+    embedded: Iterable[tuple[tuple[str, Any], Output]],
+    methods: Sequence[QualityMethod],
+    qualities: Sequence[Output],
+    baseline: int | None,
+) -> list[dict[str, Any]]:
+    """One entry of the results per recogniser and method."""
+    kept, rows = judge.available.benchmark, []
+    sides = [kept.side_qualities(quality.values) for quality in qualities]
+    for (name, recognizer), embedding in embedded:
+        revision = weights_revision(recognizer)
+        similarity = cosine_similarity(kept.side_embeddings(embedding.values), kept.pairs)
+        for i, (method, quality) in enumerate(zip(methods, qualities, strict=True)):
+            row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
+            row |= {"recognizer": name, "recognizer_revision": revision}
+            row |= judge.figures(similarity, sides[i])
+            if baseline is not None and i != baseline:
+                row["against_baseline"] = judge.difference(similarity, sides[i], sides[baseline])
+            row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}
+            rows.append(row)
+    return rows
 
 
 def _embedding_task(recognizer, device: str) -> Task:

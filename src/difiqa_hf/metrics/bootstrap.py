@@ -134,7 +134,7 @@ def compare_pauc(
     drawn = resamples(a.genuine, persons, num_resamples, seed)
     samples = np.array([measure(a, positions) - measure(b, positions) for positions in drawn])
     rarer = min(np.count_nonzero(samples <= 0), np.count_nonzero(samples >= 0))
-    p_value = min(1.0, 2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1))
+    p_value = min(1.0, float(2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1)))
     interval = percentiles(samples, confidence)
     return PairedInterval(*interval, confidence, _resampled(persons), samples, difference, p_value)
 
@@ -154,6 +154,8 @@ class _Measure:
             raise ValueError(
                 f"num_resamples must be at least 1 and confidence in (0, 1), found {num_resamples} and {confidence}"
             )
+        if not 0 < limit <= 1:
+            raise ValueError(f"limit must be in (0, 1], found {limit}")
         fmr_exact, options = checked_options(protocol, fmr, options)
         return cls(protocol, fmr_exact, limit, options)
 

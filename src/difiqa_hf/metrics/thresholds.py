@@ -64,18 +64,27 @@ def _far_threshold(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) 
 
 
 def _quantile(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
-    """numpy.quantile(impostors, 1 - fmr): linear between the two scores around it."""
-    rank = (n - 1) * fmr
-    high, low = _ranked(top, floor(rank)), _ranked(top, ceil(rank))
-    return high + (low - high) * float(rank - floor(rank)), floor(rank) + 1
+    """numpy.quantile(impostors, 1 - fmr), linear between the two scores around it, with its rounding."""
+    place = (n - 1) * (1 - float(fmr))
+    below = floor(place)
+    low, share = _ranked(top, n - 1 - below), place - below
+    if share == 0:
+        return low, n - below
+    high = _ranked(top, n - 2 - below)
+    step = high - low
+    return (low + step * share if share < 0.5 else high - step * (1 - share)), n - 1 - below
 
 
 def _nearest(top: np.ndarray, n: int, fmr: Fraction, genuine: np.ndarray) -> tuple[float, int]:
-    """pyeer: the lowest observed score, genuine or not, whose FMR is nearest to the target; of two, the larger FMR."""
+    """pyeer: the lowest observed score, genuine or not, whose FMR is nearest to the target; of two, the larger FMR.
+
+    Two FMR may lie equally far from the target. Which is nearer is then rounding, so it is asked in pyeer's doubles.
+    """
     score = _ranked(top, floor(fmr * n))
     above, upto = int(np.count_nonzero(top > score)), int(np.count_nonzero(top >= score))
     observed = genuine[genuine > score]
-    if fmr * n - above < upto - fmr * n and (above or len(observed)):
+    lower_is_nearer = abs(above / n - float(fmr)) < abs(upto / n - float(fmr))
+    if lower_is_nearer and (above or len(observed)):
         return float(min(observed.min(initial=np.inf), top[above - 1] if above else np.inf)), above
     if upto == n:
         return float(min(genuine.min(initial=np.inf), score)), n

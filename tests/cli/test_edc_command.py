@@ -51,6 +51,18 @@ def test_uncertainties_are_turned(tmp_path, data, capsys):
     assert f"pAUC(0.2) {expected:.4f}" in capsys.readouterr().out
 
 
+def test_two_qualities_are_compared_on_the_same_resamples(tmp_path, data, capsys):
+    similarity, genuine, quality = data
+    noise = np.random.default_rng(1).normal(size=400)
+    header = "similarity,genuine,ours_1,ours_2,noise"
+    path = write_csv(tmp_path / "pairs.csv", header, similarity, genuine, quality[:, 0], quality[:, 1], noise)
+    arguments = ["--quality", "ours", "--against", "noise", "--fmr", "0.05", "--resamples", "20"]
+    assert main(["edc", path, *arguments, "-o", str(tmp_path / "out.json")]) == 0
+    expected = error_discard(*data, fmr=0.05).pauc(0.3) - error_discard(similarity, genuine, noise, fmr=0.05).pauc(0.3)
+    assert f"ours minus noise: {expected:.4f}, 95 % interval by comparison [" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text())["against"]["difference"] == expected < 0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
