@@ -39,7 +39,7 @@ def published(kind: str) -> dict:
 
 
 def measure(kind: str, file: str, output: str) -> dict:
-    """Convert in this process; seconds, and peak memory before and after."""
+    """Convert in this process; seconds by the clock and of the processor, peak memory before and after."""
     import torch
 
     from difiqa_hf.conversion import convert_checkpoint
@@ -47,12 +47,13 @@ def measure(kind: str, file: str, output: str) -> dict:
 
     converter(kind)  # imports are not what is measured
     before = peak_memory()
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     result = convert_checkpoint(kind, file, output)
     return {
         "kind": kind,
         "file_mb": round(Path(file).stat().st_size / 1e6, 1),
         "seconds": round(time.perf_counter() - start, 2),
+        "processor_seconds": round(time.process_time() - worked, 2),
         "peak_memory_mb": round(peak_memory(), 1),
         "peak_memory_before_mb": round(before, 1),
         "tensors": result.tensors,
@@ -99,7 +100,7 @@ def main() -> None:
     versions = {module.__name__: module.__version__ for module in (torch, diffusers, transformers)}
     result = {
         "command": "python tests/bench/convert.py",
-        "hardware": {"cpu": cpu(), "cores": os.cpu_count()},
+        "hardware": {"cpu": cpu(), "cores": os.cpu_count(), "load_average": round(os.getloadavg()[1], 1)},
         "versions": {"python": platform.python_version(), **versions},
         "note": args.note,
         "conversions": conversions,
