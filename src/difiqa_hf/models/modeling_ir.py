@@ -182,9 +182,19 @@ class IRRecognizer(IRModel):
         )
         self.post_init()
 
+    def forward_features(self, pixel_values: Tensor) -> Tensor:
+        """What the last linear layer sees, (batch, features), before dropout; pixel_values as for `forward`."""
+        norm, _, flatten, *_ = self.output_layer
+        return flatten(norm(self.feature_map(pixel_values)))
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Embeddings (batch, embedding_size), not L2-normalised, of what `forward_features` returns."""
+        _, dropout, _, linear, norm = self.output_layer
+        return norm(linear(dropout(features)))
+
     def forward(self, pixel_values: Tensor, return_dict: bool = True) -> IROutput | tuple[Tensor]:
         """`embeddings` (batch, embedding_size), not L2-normalised, of faces (batch, 3, 112, 112), RGB in [-1, 1]."""
-        embeddings = self.output_layer(self.feature_map(pixel_values))
+        embeddings = self.forward_head(self.forward_features(pixel_values))
         return IROutput(embeddings=embeddings) if return_dict else (embeddings,)
 
 
