@@ -58,7 +58,7 @@ def test_images_and_schedule(case, pipeline):
     assert (alphas_cumprod(pipeline.scheduler) - golden["alphas_cumprod"].double()).abs().max() < 1e-6
 
 
-@pytest.mark.slow  # 60 seconds of one core each
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [7, 64])
 def test_terms_and_score(case, pipeline, batch_size):
     golden, seed, noise_seed, repeats = case
