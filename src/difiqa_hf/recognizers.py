@@ -1,6 +1,7 @@
 """Face recognisers: load one, ask it for embeddings, name its weights."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +111,17 @@ def recognizer_fingerprint(recognizer: Callable) -> str:
     "" for a plain callable, of which nothing is known.
     """
     revision, config = weights_revision(recognizer), getattr(recognizer, "config", None)
-    return revision and f"{revision} {config.to_json_string() if hasattr(config, 'to_json_string') else ''}"
+    return revision and f"{revision}-{configuration_digest(config.to_dict() if hasattr(config, 'to_dict') else {})}"
+
+
+def configuration_digest(config: Mapping) -> str:
+    """12 hex digits (SHA-256) of what a network's configuration says of its work.
+
+    Where it was loaded from, what wrote it and in which precision it was stored change nothing.
+    """
+    bookkeeping = ("architectures", "dtype", "transformers_version")
+    kept = {key: value for key, value in config.items() if not key.startswith("_") and key not in bookkeeping}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def check_opens_before_head(recognizer: Callable, name: str) -> None:

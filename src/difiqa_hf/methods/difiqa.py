@@ -1,7 +1,6 @@
 """DifFIQA behind the common interface."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from difiqa_hf.methods.base import QualityMethod, read_percentiles
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
-from difiqa_hf.recognizers import recognizer_fingerprint, resolve_recognizer, weights_revision
+from difiqa_hf.recognizers import configuration_digest, recognizer_fingerprint, resolve_recognizer, weights_revision
 
 
 class DifFIQA(QualityMethod):
@@ -62,8 +61,8 @@ class DifFIQA(QualityMethod):
         self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
         inside = recognizer_fingerprint(self.pipeline.active_recognizer)
-        configs = json.dumps([dict(self.pipeline.unet.config), dict(self.pipeline.scheduler.config)], default=str)
-        self.fingerprint = inside and f"difiqa {revisions[0]} {settings},{unet_dtype} {inside} {configs}"
+        denoiser = [configuration_digest(part.config) for part in (self.pipeline.unet, self.pipeline.scheduler)]
+        self.fingerprint = inside and f"difiqa {'-'.join([revisions[0], *denoiser])} {settings},{unet_dtype} {inside}"
         if config.variant == "released":  # scores depend on an image's place in the call: nothing to cache
             self.fingerprint = ""
         if unet_dtype not in ("float32", "bfloat16"):
