@@ -41,7 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache_dir", help="views and targets, for several runs; OUTPUT_DIR/views if left out")
     parser.add_argument(
         "--views", nargs="+", default=["original", "mirror", "varied", "morph"],
-        help="two or more of original, mirror, varied, morph; with a digit (varied2) another draw of the same kind",
+        help="two or more kinds of view, see views.py: varied2 is another draw, varied-mirror the mirror of a draw",
     )  # fmt: skip
     parser.add_argument("--max_train_steps", type=int, default=10_000)
     parser.add_argument("--train_batch_size", type=int, default=48, help="images; each is seen as two views")

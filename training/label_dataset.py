@@ -27,7 +27,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="label every k-th image only")
     parser.add_argument(
         "--views", nargs="+", default=["original"],
-        help="what to label of every image: original, mirror, degraded, varied, morph; with a digit another draw",
+        help="what to label of every image, see views.py: varied2 is another draw, varied-mirror the mirror of a draw",
     )  # fmt: skip
     parser.add_argument("--num_repeats", type=int, default=10, help="n of Eq. 7")
     parser.add_argument("--part_size", type=int, default=128, help="images in one part file")

@@ -24,9 +24,14 @@ KINDS = ("original", "mirror", "degraded", "varied", "morph")
 
 
 def make_view(images: Tensor, index: int, kind: str, seed: int) -> Tensor:
-    """View (3, 112, 112) uint8 of `images[index]`; a kind ending in a digit draws anew ("varied2")."""
+    """View (3, 112, 112) uint8 of `images[index]`.
+
+    A kind ending in a digit draws anew ("varied2"), one ending in "-mirror" mirrors the same draw ("varied-mirror").
+    """
     image = images[index]
-    base = kind.rstrip("0123456789")
+    if kind.endswith("-mirror"):
+        return make_view(images, index, kind.removesuffix("-mirror"), seed).flip(-1)
+    base = _base(kind)
     if base == "original":
         return image
     if base == "mirror":
@@ -90,11 +95,16 @@ def _expose(x: Tensor, draw: Tensor, strong: bool) -> Tensor:
 
 def check_kinds(kinds: list[str]) -> None:
     """Refuse names that are no view, or that come twice."""
-    unknown = [kind for kind in kinds if kind.rstrip("0123456789") not in KINDS]
+    unknown = [kind for kind in kinds if _base(kind) not in KINDS]
     if unknown or len(set(kinds)) < len(kinds):
         raise ValueError(
-            f"views are {', '.join(KINDS)}, with a digit for another draw of the same kind, each once; found {kinds}"
+            f"views are {', '.join(KINDS)}, with a digit for another draw of the same kind and -mirror for the mirror "
+            f"image of a draw, each once; found {kinds}"
         )
+
+
+def _base(kind: str) -> str:
+    return kind.removesuffix("-mirror").rstrip("0123456789")
 
 
 class Views(Dataset):

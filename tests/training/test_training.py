@@ -20,6 +20,7 @@ from toys import toy_faces, toy_pipeline, toy_recognizer
 TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 from images import read_images  # noqa: E402
+from views import check_kinds, make_view  # noqa: E402
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
         "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
@@ -135,6 +136,19 @@ def test_distillation_writes_a_recogniser(faces, tmp_path):
 
     other = run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--seed", "1", "--output_dir", tmp_path)
     assert other.returncode != 0 and "seed: 0 -> 1" in other.stderr
+
+
+def test_views_depend_on_nothing_but_seed_kind_and_image():
+    images = ((toy_faces(4) + 1) * 127.5).round().to(torch.uint8)
+    for kind in ("original", "degraded", "varied", "varied2", "morph"):
+        first = make_view(images, 1, kind, seed=3)
+        assert first.dtype == torch.uint8 and torch.equal(first, make_view(images, 1, kind, seed=3))
+        assert torch.equal(make_view(images, 1, f"{kind}-mirror", seed=3), first.flip(-1))
+        assert kind == "original" or not torch.equal(first, make_view(images, 1, kind, seed=4))
+    assert not torch.equal(make_view(images, 1, "varied", 3), make_view(images, 1, "varied2", 3))
+    for kinds in (["blurred"], ["varied", "varied"]):
+        with pytest.raises(ValueError, match="views are original, mirror, degraded, varied, morph"):
+            check_kinds(kinds)
 
 
 def test_an_empty_set_is_a_clear_error(tmp_path):
