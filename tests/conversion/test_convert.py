@@ -176,3 +176,19 @@ def test_altered_file_is_refused(converted, change, tmp_path):
     torch.save(converted.content, tmp_path / "altered.pth")
     with pytest.raises(ValueError, match=r"altered\.pth looks like .* but does not fit"):
         convert_checkpoint(converted.kind, tmp_path / "altered.pth", tmp_path / "altered")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda state: state | {"fc.bias": torch.full_like(state["fc.bias"], float("nan"))}, "does not agree"),
+        (lambda state: state | {"conv1.weight": torch.tensor(1.0)}, "is not what 'arcface' stands for"),
+        (lambda state: prefixed("module.", state) | {"stray.weight": torch.ones(1)}, "stray|module"),
+        (lambda state: {number: value for number, value in enumerate(state.values())}, "found|stands for"),
+    ],
+)
+def test_damaged_file_leaves_no_folder(damage, message, tmp_path):
+    torch.save(damage(arcface().content), tmp_path / "backbone.pth")
+    with pytest.raises(ValueError, match=message):
+        convert_checkpoint("arcface", tmp_path / "backbone.pth", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["backbone.pth"]

@@ -57,7 +57,8 @@ def test_pipeline_folder(published, weights, tmp_path):
     assert len(out.term_names) == 5
     assert torch.equal(out.quality, by_hand(toy_faces(1), num_repeats=1).quality)
     card = (tmp_path / "out" / "README.md").read_text()
-    assert f"Weights: {weights}. Recogniser inside: MobileFaceNetRecognizer." in card and result.source_sha256 in card
+    assert f"Weights: {weights}. Recogniser inside: MobileFaceNetRecognizer, under its own licence" in card
+    assert result.source_sha256 in card
 
 
 def test_without_recogniser_the_user_names_one(published, tmp_path):

@@ -82,7 +82,9 @@ def read_checkpoint(path: str | Path) -> Any:
 
 def is_state_dict(value: Any) -> bool:
     """Whether this is a dictionary of named tensors."""
-    return isinstance(value, dict) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(key, str) and isinstance(item, Tensor) for key, item in value.items())
 
 
 def without_prefix(state: StateDict, *prefixes: str) -> StateDict:

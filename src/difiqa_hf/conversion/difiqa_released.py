@@ -152,7 +152,9 @@ def convert(path: Path, output: Path, weights: str = "raw", recognizer: PreTrain
         sha256(path),
     )
     usage = USAGE.format(folder=output.name, recognizer="" if recognizer is not None else ", recognizer=…")
-    inside = "none: name one when loading" if recognizer is None else type(recognizer).__name__
+    inside = "none: name one when loading"
+    if recognizer is not None:
+        inside = f"{type(recognizer).__name__}, under its own licence, which the one above does not replace"
     write_card(output / "README.md", path, ORIGIN, result, usage, f"Weights: {weights}. Recogniser inside: {inside}.")
     return result
 

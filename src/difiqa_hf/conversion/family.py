@@ -28,7 +28,8 @@ def plain(content: Any) -> StateDict | None:
     """A bare state dict, perhaps of a network wrapped for several GPUs."""
     if not is_state_dict(content):
         return None
-    return without_prefix(content, "module.") or content
+    wrapped = without_prefix(content, "module.")
+    return wrapped if len(wrapped) == len(content) else content  # a stray key must not vanish
 
 
 @dataclass(frozen=True)

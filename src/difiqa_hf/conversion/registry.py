@@ -1,8 +1,13 @@
 """The kinds of checkpoints that can be converted; a converter is imported when it is asked for."""
 
 import importlib
+import shutil
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+from difiqa_hf.conversion.result import Conversion
 
 # kind -> (module of this package that defines CONVERTERS[kind], what the file is)
 KINDS = {
@@ -29,7 +34,10 @@ def converter(kind: str) -> Callable:
     return importlib.import_module(f"difiqa_hf.conversion.{KINDS[kind][0]}").CONVERTERS[kind]
 
 
-def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **options):
+LARGEST_DIFFERENCE = 1e-3  # of outputs and tensors: what float32 arithmetic in another order explains
+
+
+def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **options) -> Conversion:
     """Turn a foreign checkpoint into a folder for the Hub: configuration, safetensors, processor and card.
 
     Nothing that the file might contain besides plain data is run.
@@ -46,7 +54,8 @@ def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **option
     Raises:
         FileNotFoundError: without such a file.
         FileExistsError: if the folder holds something.
-        ValueError: if the file is something else, with what was found.
+        ValueError: if the file is something else, with what was found, or the result does not agree with it; then no
+            folder is written.
     """
     path, output = Path(path), Path(output)
     convert = converter(kind)
@@ -54,4 +63,26 @@ def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **option
         raise FileNotFoundError(f"no file {path}")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"{output} exists and is not an empty folder; name another one")
-    return convert(path, output, **options)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".converting-", dir=output.parent) as aside:
+        try:
+            result = convert(path, Path(aside) / output.name, **options)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            # a foreign file can be wrong in more ways than converters can foresee
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(f"{path} is not what {kind!r} stands for ({KINDS[kind][1]}): {reason}") from error
+        check_agreement(result, path)
+        if output.is_dir():
+            output.rmdir()
+        shutil.move(result.folder, output)
+    return replace(result, folder=output)
+
+
+def check_agreement(result: Conversion, path: Path) -> None:
+    """Refuse a result that differs from its source, or in which nothing can be compared (NaN)."""
+    for name, difference in (("tensors", result.tensor_difference), ("probe", result.probe_difference)):
+        if difference is not None and not difference <= LARGEST_DIFFERENCE:
+            raise ValueError(
+                f"{path}: the result does not agree with the file: largest difference of the {name} {difference:g}, "
+                f"at most {LARGEST_DIFFERENCE:g} is allowed; the file is damaged or its network another one"
+            )
