@@ -3,9 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from torch import Tensor
-
-StateDict = dict[str, Tensor]
+from difiqa_hf.conversion.checkpoint import StateDict
 
 
 class KeyMap:
