@@ -40,8 +40,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--cache_dir", help="views and targets, for several runs; OUTPUT_DIR/views if left out")
     parser.add_argument(
-        "--views", nargs="+", default=["original", "mirror", "varied", "morph"],
+        "--views", nargs="+", default=["original", "mirror", "varied", "varied-mirror", "morph"],
         help="two or more kinds of view, see views.py: varied2 is another draw, varied-mirror the mirror of a draw",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mirror_pairs", type=float, default=0.5,
+        help="part of the pairs that are a view and its mirror image, where both are among the views",
     )  # fmt: skip
     parser.add_argument("--max_train_steps", type=int, default=10_000)
     parser.add_argument("--train_batch_size", type=int, default=48, help="images; each is seen as two views")
@@ -85,13 +89,26 @@ def build_optimizer(student: IResNetRecognizer, args: argparse.Namespace) -> tor
     return torch.optim.AdamW(groups, lr=args.learning_rate)
 
 
-def choose(step: int, rank: int, kinds: int, images: int, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+def mirror_partners(kinds: list[str]) -> Tensor:
+    """(kinds,): where the mirror image of each view stands in the list, -1 where it does not."""
+    mirrored = {"original": "mirror", "mirror": "original"}
+    partners = [
+        mirrored.get(kind, kind.removesuffix("-mirror") if kind.endswith("-mirror") else f"{kind}-mirror")
+        for kind in kinds
+    ]
+    return torch.tensor([kinds.index(partner) if partner in kinds else -1 for partner in partners])
+
+
+def choose(step: int, rank: int, images: int, args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Which views a step sees: kinds (2, batch), two different ones an image, and images (batch,)."""
-    batch = args.train_batch_size
+    batch, kinds = args.train_batch_size, len(args.views)
     generator = torch.Generator().manual_seed(stable_seed(args.seed, "step", step, rank))
     index = torch.randint(images, (batch,), generator=generator)
     first = torch.randint(kinds, (batch,), generator=generator)
     second = (first + 1 + torch.randint(kinds - 1, (batch,), generator=generator)) % kinds
+    partner = mirror_partners(args.views)[first]
+    mirrored = (torch.rand(batch, generator=generator) < args.mirror_pairs) & (partner >= 0)
+    second = torch.where(mirrored, partner, second)
     return torch.stack((first, second)), index
 
 
@@ -148,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
             group["lr"] = learning_rate(
                 step, args.learning_rate, args.lr_warmup_steps, args.max_train_steps, args.lr_scheduler
             )
-        kinds, index = choose(step, accelerator.process_index, len(args.views), views.shape[1], args)
+        kinds, index = choose(step, accelerator.process_index, views.shape[1], args)
         pixels = to_pixel_values(views[kinds, index].flatten(0, 1)).to(accelerator.device)
         target = targets[kinds, index].float().to(accelerator.device)
         with accelerator.autocast():
