@@ -47,7 +47,7 @@ SIBLINGS = {
 
 # The extras: imported inside functions, so that the package works without them.
 OPTIONAL = {
-    "cv2", "gradio", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard",
+    "cv2", "gradio", "h5py", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard",
     "torchmetrics",
 }  # fmt: skip
 

@@ -45,6 +45,19 @@ def mated_similarity(embeddings: Tensor, identities: Tensor) -> Tensor:
     return torch.where(others > 0, ((unit * sums[group]).sum(1) - 1) / others, torch.nan)
 
 
+def central_image(embeddings: Tensor, identities: Tensor) -> Tensor:
+    """Index (n,) of the image of the same person that is most similar to the others of it, the first of equal ones.
+
+    Stands in for the most ICAO-compliant one, where nobody rated compliance. A person needs two images or more.
+    """
+    mated = mated_similarity(embeddings, identities)
+    _, group = identities.unique(return_inverse=True)
+    order = mated.argsort(descending=True, stable=True)
+    order = order[group[order].argsort(stable=True)]  # people lie in blocks, the best first
+    counts = group.bincount()
+    return order[counts.cumsum(0) - counts][group]
+
+
 def reference_similarity(embeddings: Tensor, identities: Tensor, is_reference: Tensor) -> Tensor:
     """FaceQnet's label: cosine (n,) with the reference image of the person, the mean over several.
 

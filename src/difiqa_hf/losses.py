@@ -52,6 +52,15 @@ def identification_quality_loss(logits: Tensor, target: Tensor, identities: Tens
     return F.binary_cross_entropy_with_logits(lower, target[first, second])
 
 
+def quality_divergence(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """LightQNet's distillation, a scalar: mean KL(p || q) of two Bernoulli qualities, p the teacher's, from logits (batch,).
+
+    The teacher is not differentiated.
+    """
+    p = teacher_logits.detach().sigmoid()
+    return F.binary_cross_entropy_with_logits(logits, p) - F.binary_cross_entropy_with_logits(teacher_logits.detach(), p)
+
+
 def classifiability_loss(quality: Tensor, target: Tensor) -> Tensor:
     """CR-FIQA's loss, a scalar: SmoothL1 with beta .5 to `labels.classifiability`; the paper weighs it by 10."""
     return F.smooth_l1_loss(quality, target, beta=0.5)

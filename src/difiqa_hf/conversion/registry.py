@@ -21,6 +21,7 @@ KINDS = {
     "magface":          ("magface", "MagFace, iResNet: magface_epoch_00025.pth"),
     "cr-fiqa":          ("cr_fiqa", "CR-FIQA, iResNet with a quality head: 181952backbone.pth"),
     "sdd-fiqa":         ("sdd_fiqa", "SDD-FIQA, IR-50 with a quality head: SDD_FIQA_checkpoints_r50.pth"),
+    "faceqnet":         ("faceqnet", "FaceQnet v0 or v1, Keras: FaceQnet.h5, FaceQnet_v1.h5 (extra `keras`)"),
     "ediffiqa":         ("ediffiqa", "eDifFIQA in its sizes T, S, M, L: ediffiqaL.pth"),
     "insightface-onnx": ("insightface_onnx", "insightface's w600k_r50.onnx or w600k_mbf.onnx (extra `onnx`)"),
     "recognizer":       ("recognizers", "small ones: MobileFaceNet of foamliu or Xiaoccer, w600k_mbf, EdgeFace-XS"),

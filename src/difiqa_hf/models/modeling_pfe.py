@@ -99,12 +99,15 @@ class PFEModel(PreTrainedModel):
         self.backbone.eval().requires_grad_(False)
         return self
 
-    def forward(self, pixel_values: Tensor, return_dict: bool = True) -> PFEOutput | tuple[Tensor, Tensor]:
-        """Embed a batch: log sigma^2 = log(1e-6 + exp(gamma y + beta)), y the head on what the last layer sees."""
-        features = self.backbone.forward_features(pixel_values)
+    def forward_head(self, features: Tensor) -> PFEOutput:
+        """Of what the backbone's `forward_features` returns: log sigma^2 = log(1e-6 + exp(gamma y + beta)), y the head."""
         embeddings = nn.functional.normalize(self.backbone.forward_head(features))
         log_variance = (1e-6 + (self.scale * self.head(features) + self.shift).float().exp()).log()
-        output = PFEOutput(embeddings=embeddings, log_variance=log_variance)
+        return PFEOutput(embeddings=embeddings, log_variance=log_variance)
+
+    def forward(self, pixel_values: Tensor, return_dict: bool = True) -> PFEOutput | tuple[Tensor, Tensor]:
+        """Embed a batch: `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1]."""
+        output = self.forward_head(self.backbone.forward_features(pixel_values))
         return output if return_dict else output.to_tuple()
 
 

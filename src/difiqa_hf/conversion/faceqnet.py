@@ -1,0 +1,202 @@
+"""FaceQnet v0 and v1 (FaceQnet.h5, FaceQnet_v1.h5): keras-vggface's ResNet-50 and dense layers -> `QualityResNet`.
+
+The names and the layout of the ResNet are those of rcmalli/keras-vggface. The dense layers that follow are recognised by
+their shapes, and what the file's own description of the model says of them is checked.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from difiqa_hf.conversion.checkpoint import StateDict, sha256
+from difiqa_hf.conversion.family import outputs
+from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, write_card
+from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.models.modeling_quality_resnet import QualityResNet, QualityResNetConfig
+
+ORIGIN = Origin(
+    title="FaceQnet (ResNet-50 with dense layers)",
+    url="https://github.com/uam-biometrics/FaceQnet",
+    licence="none stated",
+    paper="Hernandez-Ortega et al., FaceQnet, ICB 2019",
+    input="224 x 224, BGR, 0 to 255, detector's crop without alignment; here resized from",
+)
+USAGE = """from difiqa_hf import FaceImageProcessor, create_method
+
+method = create_method("faceqnet", checkpoint="{folder}")
+method(FaceImageProcessor()(["face_112.jpg"]).pixel_values)  # 0 to 1, higher is better"""
+
+STEM = "conv1/7x7_s2"
+PARTS = ("1x1_reduce", "3x3", "1x1_increase")  # convolutions of a block, in their order
+BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+
+
+def read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+    """Weights "layer/name" and the configuration of every layer, {} where the file holds weights only.
+
+    Raises:
+        ImportError: without the extra `keras`.
+        ValueError: for another file, with what was found.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("reading Keras's .h5 files needs h5py: pip install 'difiqa-hf[keras]'") from error
+    if not h5py.is_hdf5(path):
+        with path.open("rb") as file:
+            raise ValueError(f"{path} is no HDF5 file: it begins with {file.read(16)!r}")
+    with h5py.File(path) as file:
+        root = file.get("model_weights", file)
+        if "layer_names" not in root.attrs:
+            raise ValueError(f"{path} is no Keras model: no layer_names, it holds {', '.join(list(file)[:4]) or 'nothing'}")
+        weights = {}
+        for layer in map(_text, root.attrs["layer_names"]):
+            for name in map(_text, root[layer].attrs["weight_names"]):
+                leaf = name.rpartition("/")[2].partition(":")[0]
+                weights[f"{layer}/{leaf}"] = np.asarray(root[layer][name], dtype=np.float32)
+        model = json.loads(_text(file.attrs.get("model_config", "{}")))
+    return weights, {layer["config"]["name"]: layer["config"] for layer in _layers(model)}
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _layers(model: dict) -> list[dict]:
+    """All layers of a description, of models inside the model too."""
+    config = model.get("config", {})
+    found = []
+    for layer in config if isinstance(config, list) else config.get("layers", []):
+        found += _layers(layer) if "layers" in layer.get("config", {}) else [layer]
+    return found
+
+
+def names(weights: dict[str, np.ndarray]) -> dict[str, str]:
+    """Keras's name of every weight -> ours.
+
+    Raises:
+        ValueError: for a layer that FaceQnet does not have.
+    """
+    blocks = sorted({(int(s), int(b)) for s, b in re.findall(r"conv(\d+)_(\d+)_3x3/kernel", "\n".join(weights))})
+    modules = {STEM: "conv", f"{STEM}/bn": "norm"}
+    for number, (stage, block) in enumerate(blocks):
+        for i, part in enumerate(PARTS):
+            modules[f"conv{stage}_{block}_{part}"] = f"blocks.{number}.layers.{3 * i}"
+            modules[f"conv{stage}_{block}_{part}/bn"] = f"blocks.{number}.layers.{3 * i + 1}"
+        modules[f"conv{stage}_{block}_1x1_proj"] = f"blocks.{number}.shortcut.0"
+        modules[f"conv{stage}_{block}_1x1_proj/bn"] = f"blocks.{number}.shortcut.1"
+    dense = dense_layers(weights)
+    modules |= {dense[0]: "head"} if len(dense) == 1 else {dense[0]: "head.0", dense[1]: "head.2"}
+    strange = sorted({key.rpartition("/")[0] for key in weights} - modules.keys())
+    if strange:
+        raise ValueError(f"{len(strange)} layers are none of FaceQnet's, the first are {', '.join(strange[:3])}")
+    leaves = BATCH_NORM | {"kernel": "weight", "bias": "bias"}
+    split = {key: key.rpartition("/") for key in weights}
+    return {key: f"{modules[module]}.{leaves[leaf]}" for key, (module, _, leaf) in split.items()}
+
+
+def dense_layers(weights: dict[str, np.ndarray]) -> list[str]:
+    """The one or two layers that end in a single number, in the order of the data.
+
+    Raises:
+        ValueError: if that is not what the file holds.
+    """
+    shapes = {key.removesuffix("/kernel"): value.shape for key, value in weights.items() if value.ndim == 2}
+    ordered = sorted(shapes, key=lambda layer: -shapes[layer][0])
+    chain = [size for layer in ordered for size in shapes[layer]]
+    if len(ordered) not in (1, 2) or chain[-1] != 1 or chain[1:-1:2] != chain[2::2]:
+        raise ValueError(f"one or two dense layers that end in one number were expected, found {shapes or 'none'}")
+    return ordered
+
+
+def to_torch(weights: dict[str, np.ndarray]) -> StateDict:
+    """Our names; convolutions HWIO -> OIHW, dense layers IO -> OI."""
+    ours = names(weights)
+    axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
+    return {ours[key]: torch.from_numpy(value.transpose(axes[value.ndim]).copy()) for key, value in weights.items()}
+
+
+def configure(weights: dict[str, np.ndarray], described: dict[str, dict]) -> QualityResNetConfig:
+    """Sizes from the shapes of the weights; the rest from the file's description, where it has one.
+
+    Raises:
+        ValueError: if the description contradicts the layout.
+    """
+    stages: dict[str, list[int]] = {}
+    for stage, width in (
+        (key[4 : key.index("_")], len(value)) for key, value in weights.items() if key.endswith("_1x1_increase/bn/gamma")
+    ):
+        stages.setdefault(stage, []).append(width)
+    dense = dense_layers(weights)
+    config = QualityResNetConfig.from_preset(
+        "faceqnet",
+        layers=[len(widths) for widths in stages.values()],
+        widths=[widths[0] for widths in stages.values()],
+        stem_width=len(weights[f"{STEM}/bn/gamma"]),
+        head_width=None if len(dense) == 1 else weights[f"{dense[0]}/kernel"].shape[1],
+    )
+    epsilons = {layer["epsilon"] for layer in described.values() if "epsilon" in layer}
+    rates = [layer["rate"] for layer in described.values() if "rate" in layer]
+    activations = [described[layer].get("activation", "linear") for layer in dense if layer in described]
+    strided = [
+        name
+        for name, layer in described.items()
+        if re.fullmatch(r"conv\d+_1_(1x1_increase|3x3)", name) and layer.get("strides", [1, 1])[0] != 1
+    ]
+    if len(epsilons) > 1 or strided or set(activations[:-1]) - {"relu"} or set(activations[-1:]) - {"linear", "sigmoid"}:
+        raise ValueError(
+            f"the file describes another network: BatchNorm epsilons {sorted(epsilons)}, strides in {strided or 'place'}, "
+            f"activations of the dense layers {activations}; FaceQnet has one epsilon, its strides in the first "
+            "convolutions, relu inside and linear or sigmoid at the end"
+        )
+    config.batch_norm_eps = next(iter(epsilons), config.batch_norm_eps)
+    config.dropout = float(rates[0]) if rates else config.dropout
+    config.output_mapping = "sigmoid" if activations[-1:] == ["sigmoid"] else "identity"
+    return config
+
+
+def read_faceqnet(path: Path) -> tuple[QualityResNet, StateDict]:
+    """Model in eval mode, and the file's weights under our names.
+
+    Raises:
+        ValueError: if the file is something else.
+    """
+    weights, described = read_h5(path)
+    if f"{STEM}/kernel" not in weights:
+        raise ValueError(f"{path} is not FaceQnet: no layer {STEM}; {len(weights)} weights, the first {list(weights)[:3]}")
+    try:
+        state = to_torch(weights)
+        model = QualityResNet(configure(weights, described))
+        counters = {key: value for key, value in model.state_dict().items() if key.endswith("num_batches_tracked")}
+        model.load_state_dict(state | counters)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} looks like FaceQnet but does not fit: {error}") from error
+    return model.requires_grad_(False).eval(), state
+
+
+def convert(path: Path, output: Path) -> Conversion:
+    """Convert `path` into the folder `output`."""
+    model, state = read_faceqnet(path)
+    model.save_pretrained(output)
+    FaceImageProcessor().save_pretrained(output)
+    written = QualityResNet.from_pretrained(output, dtype=torch.float32).eval()
+    kept: dict[str, Tensor] = {key: value for key, value in written.state_dict().items() if key in state}
+    result = Conversion(
+        "faceqnet",
+        output,
+        len(state),
+        largest_difference(state, kept),
+        (outputs(model) - outputs(written)).abs().max().item(),
+        "the file's weights in memory against the written folder",
+        sha256(path),
+    )
+    write_card(output / "README.md", path, ORIGIN, result, USAGE.format(folder=output.name))
+    return result
+
+
+CONVERTERS = {"faceqnet": convert}
