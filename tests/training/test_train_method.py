@@ -1,19 +1,27 @@
 """Every trainable method, from folders of made-up faces to a checkpoint that scores."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from difiqa_hf.methods import create_method
 from toys import toy_faces, toy_recognizer
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
+TRAINING = Path(__file__).parents[2] / "training"
+sys.path.insert(0, str(TRAINING))
 import train_method
 from method_objectives import OBJECTIVES, Margin
+from people import read_people
 
 PEOPLE = {"anna": 4, "bert": 3, "carl": 4, "only": 1, "overlap": 2}
 
@@ -35,21 +43,66 @@ def root(tmp_path_factory):
 
 def arguments(root, output, method, *more):
     return ["--method", method, "--data", str(root / "pool"), "--leave_out", str(root / "overlap.json"),
-            "--backbone", str(root / "backbone"), "--output_dir", str(output), "--epochs", "2", *more]  # fmt: skip
+            "--backbone", str(root / "backbone"), "--output_dir", str(output), "--cache_dir", str(root / "cache"),
+            "--epochs", "2", *more]  # fmt: skip
+
+
+def weights(output):
+    return load_file(output / "model" / "model.safetensors")
 
 
 @pytest.mark.parametrize("method", OBJECTIVES)
 def test_trains_to_a_checkpoint_that_scores(method, root, tmp_path, capsys):
-    train_method.main(arguments(root, tmp_path, method))
-    assert "11 images of 3 people; left out 2 people" in capsys.readouterr().out
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in log] == [1, 2] and log[0]["loss"] != log[1]["loss"]
-    config = json.loads((tmp_path / "training_config.json").read_text())
-    assert config["num_people"] == 3 and config["resolved"]["epochs"] == 2
-    if method == "lightqnet":  # the small network is trained by distillation, later: this is its teacher branch
-        method = "pcnet"
-    scorer = create_method(f"{method}={tmp_path / 'model'}")
-    assert scorer.revision == config["sha256"] and scorer(toy_faces(2)).isfinite().all()
+    train_method.main(arguments(root, tmp_path / "whole", method))
+    printed = capsys.readouterr().out
+    assert "11 images of 3 people; left out 1 people of --leave_out, 1 with one image" in printed
+    log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [1, 2] and log[0]["loss"] != log[1]["loss"]
+    result = json.loads((tmp_path / "whole" / "result.json").read_text())
+    assert result["num_people"] == 3 and result["resolved"]["epochs"] == 2 and result["steps"] == 2
+    scorer = create_method(f"{method}={tmp_path / 'whole' / 'model'}")
+    assert scorer.revision == result["sha256"] and scorer(toy_faces(2)).isfinite().all()
+
+    # stopped after the first step and started again: the same weights, bit for bit
+    train_method.main(arguments(root, tmp_path / "cut", method, "--max_train_steps", "1"))
+    assert json.loads((tmp_path / "cut" / "last_checkpoint.json").read_text())["step"] == 1
+    assert any(not torch.equal(value, weights(tmp_path / "whole")[key]) for key, value in weights(tmp_path / "cut").items())
+    train_method.main(arguments(root, tmp_path / "cut", method))
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert whole.keys() == cut.keys() and all(torch.equal(whole[key], cut[key]) for key in whole)
+
+
+def start(root, output, *more, launcher=()):
+    command = [sys.executable, *launcher, str(TRAINING / "train_method.py"), *arguments(root, output, "cr-fiqa", *more)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_and_started_again_ends_with_the_same_weights(root, tmp_path):
+    more = ("--epochs", "9", "--checkpointing_steps", "2")
+    train_method.main(arguments(root, tmp_path / "whole", "cr-fiqa", *more))
+    process, marker = start(root, tmp_path / "cut", *more), tmp_path / "cut" / "last_checkpoint.json"
+    deadline = time.monotonic() + 200
+    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert json.loads(marker.read_text())["step"] in (2, 4, 6, 8, 9)
+    train_method.main(arguments(root, tmp_path / "cut", "cr-fiqa", *more))
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    with pytest.raises(ValueError, match="was started with other settings .seed: 0 -> 1."):
+        train_method.main(arguments(root, tmp_path / "cut", "cr-fiqa", *more, "--seed", "1"))
+
+
+def test_two_processes_share_every_batch(root, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    process = start(root, tmp_path / "out", launcher=launcher)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-2000:]
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["num_processes"] == 2 and result["steps"] == 2
+    assert create_method(f"cr-fiqa={tmp_path / 'out' / 'model'}")(toy_faces(2)).isfinite().all()
 
 
 def test_presets_belong_to_methods():
@@ -58,9 +111,38 @@ def test_presets_belong_to_methods():
         train_method.main(["--method", "pcnet", "--preset", "pfe", "--data", "x", "--output_dir", "y"])
 
 
-def test_too_few_people_are_refused(root, tmp_path):
+def test_learning_rates():
+    small, drops = train_method.PRESETS["pcnet-small"], train_method.PRESETS["sdd-fiqa"]
+    assert train_method.rate(small, 5, 100) == pytest.approx(small["lr"], rel=0.02)  # warmed up
+    assert train_method.rate(small, 0, 100) < small["lr"] / 4 > train_method.rate(small, 99, 100)
+    rates = [train_method.rate(drops, step, 100) for step in (0, 24, 25, 50)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
+
+
+def test_unknown_options_are_refused(root, tmp_path):
+    with pytest.raises(ValueError, match="magface does not take {'margin': 1}: .*see method_objectives.py"):
+        train_method.main(arguments(root, tmp_path, "magface", "--options", '{"margin": 1}'))
+
+
+def test_people_of_zips_are_left_out(root, tmp_path):
+    with zipfile.ZipFile(tmp_path / "train_pool.zip", "w") as archive:
+        for path in sorted((root / "pool").rglob("*.png")):
+            archive.write(path, f"pool/{path.parent.name}/{path.name}")
+    (tmp_path / "overlap.json").write_text(json.dumps({"lfw": {"train_pool/anna": {"why": "name"}, "else/bert": {}}}))
+    found = read_people([str(tmp_path / "train_pool.zip")], tmp_path / "overlap.json")
+    assert [Path(name).name for name in found.names] == ["bert", "carl", "overlap"]
+    assert len(found.images) == 9 and found.identities.bincount().tolist() == [3, 4, 2]
+
+
+def test_a_list_that_names_nobody_is_refused(root, tmp_path):
+    (tmp_path / "overlap.json").write_text(json.dumps({"about": "text", "lfw": ["train/anna"]}))
+    with pytest.raises(ValueError, match=r"none of the 1 people in .*\(train/anna, …\) is among the 5 .*\(pool/anna, …\)"):
+        read_people([str(root / "pool")], tmp_path / "overlap.json")
+
+
+def test_too_few_people_are_refused(root):
     with pytest.raises(ValueError, match=r"1 of 1 people remain \(two images each"):
-        train_method.main(arguments(root, tmp_path, "pcnet", "--data", str(root / "pool" / "anna")))
+        read_people([str(root / "pool" / "anna")])
 
 
 def test_batches_hold_groups_of_people():
@@ -72,9 +154,21 @@ def test_batches_hold_groups_of_people():
     assert sorted(torch.cat(train_method.batches(identities, 16, 1, generator)).tolist()) == list(range(16))
 
 
+def test_processes_share_the_groups_of_a_batch():
+    identities = torch.arange(8).repeat_interleave(4)
+    whole, *shares = (
+        train_method.batches(identities, 4, 4, torch.Generator().manual_seed(0), *share) for share in ((), (0, 2), (1, 2))
+    )
+    for batch, first, second in zip(whole, *shares, strict=True):
+        assert sorted(batch.tolist()) == sorted(torch.cat([first, second]).tolist())
+        assert all(identities[part].unique_consecutive(return_counts=True)[1].tolist() == [4, 4] for part in (first, second))
+    with pytest.raises(ValueError, match="3 processes share batches of 4 people, two each are needed"):
+        train_method.batches(identities, 4, 4, torch.Generator(), 0, 3)
+
+
 def test_margin_is_arcfaces():
     torch.manual_seed(0)
-    head, x, classes = Margin(4, 3, scale=2.0), torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0])
+    head, x, classes = Margin(torch.randn(4, 3), scale=2.0), torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0])
     cosine = torch.nn.functional.cosine_similarity(x[:, None], head.centres[None], dim=-1)
     logits = 2 * cosine
     for i, own in enumerate(classes):
