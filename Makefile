@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench-edc clean
+.PHONY: help setup demo test test-slow lint cards bench-edc bench-batching clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ cards: $(STAMP)  ## render the model cards and the tables of the README from mod
 
 bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k to 100 M comparisons (minutes, 6 GB)
 	$(BIN)/python tests/bench/bench_edc.py -o model_cards/results/bench-edc.json
+
+bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, on DIFIQA_SHARED (minutes)
+	$(BIN)/python tests/bench/bench_batching.py --faces $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip \
+		-o model_cards/results/bench-batching.json
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

@@ -104,6 +104,51 @@ def speed_cell(row: dict) -> str:
     return f"{row['cpu_seconds']:.2g} s, {row['peak_gb_above_inputs']:.2f} GB"
 
 
+def methods_page() -> str:
+    """What every method is and what was checked of it, as it declares itself; and what batching is worth."""
+    from difiqa_hf.methods.registry import describe_methods
+
+    fields = ("name", "kind", "summary", "paper", "code_license", "weights_license", "parity")
+    lines = ["| method | kind | what it is | paper | licence of the code | of the weights | parity |", "|" + "---|" * 7]
+    lines += ["| " + " | ".join(row[field].rstrip(".") for field in fields) + " |" for row in describe_methods()]
+    bench = HERE / "results" / "bench-batching.json"
+    speed = batching_section(json.loads(bench.read_text())) if bench.exists() else "not measured yet"
+    return METHODS_PAGE.format(table="\n".join(lines), speed=speed)
+
+
+METHODS_PAGE = """# Quality methods
+
+Rendered by `model_cards/render.py` from what the classes declare; `difiqa methods` prints the same. A higher score is
+a better image, always. To add one: a class in a file of its own and a line in `registry.py`; `tests/methods` tests it.
+
+{table}
+
+FaceQAN and GraFIQs score batches; the authors' scripts one image at a time (`make bench-batching`):
+
+{speed}
+"""
+
+
+def batching_section(bench: dict) -> str:
+    """CPU milliseconds an image, both ways, and whether the scores are the same."""
+    lines = [
+        "| method | one at a time, ms an image | batched | factor | largest difference of scores |",
+        "|---|---|---|---|---|",
+    ]
+    for row in bench["results"]:
+        factor = row["one_at_a_time_ms"] / row["batched_ms"]
+        lines.append(
+            f"| {row['method']} | {row['one_at_a_time_ms']:g} | {row['batched_ms']:g} | {factor:.2f} | "
+            f"{row['largest_difference']:.1e} (largest score {row['largest_score']:.3g}) |"
+        )
+    hardware, first = bench["hardware"], bench["results"][0]
+    return "\n".join([*lines, "", (
+        f"{first['images']} images, batches of {first['batch_size']}, {bench['recognizer']}, {hardware['processor']}, "
+        f"threads: {bench['threads']}, load {hardware['load_average_at_start']:g}, "
+        f"torch {bench['versions']['torch']}: CPU time."
+    )])  # fmt: skip
+
+
 def render() -> dict[Path, str]:
     """Path -> text of every rendered file."""
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
@@ -123,6 +168,7 @@ def render() -> dict[Path, str]:
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
+    files[ROOT / "src" / "difiqa_hf" / "methods" / "README.md"] = methods_page()
     return files
 
 

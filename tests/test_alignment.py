@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from difiqa_hf.alignment import ARCFACE_TEMPLATE, align, eye_distance, similarity_transform
+from difiqa_hf.alignment import (
+    ARCFACE_TEMPLATE,
+    EYES_AND_MOUTH_TEMPLATE,
+    align,
+    eye_distance,
+    fit,
+    similarity_transform,
+)
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -96,3 +103,27 @@ def test_beyond_the_image_is_black_and_a_face_outside_does_not_fail():
 def test_eye_distance():
     assert eye_distance(ARCFACE_TEMPLATE) == pytest.approx(35.24, abs=0.01)
     assert eye_distance(turned(40, 3)) == pytest.approx(3 * eye_distance(ARCFACE_TEMPLATE))
+
+
+def test_three_points_are_lightqnets_template():
+    """The published one, in units of the side; an ArcFace crop lies on it, so nothing moves."""
+    published = np.array([(0.3419, 0.4616), (0.6565, 0.4598), (0.5012, 0.8240)]) * 112
+    assert np.abs(EYES_AND_MOUTH_TEMPLATE - published).max() < 0.01
+    np.testing.assert_allclose(fit(ARCFACE_TEMPLATE, 3), [[1, 0, 0], [0, 1, 0]], atol=1e-9)
+
+
+def test_three_points_ignore_the_nose_and_the_width_of_the_mouth():
+    points = ARCFACE_TEMPLATE * 2 + 30
+    points[2] += (25, 0)  # the nose of a turned head
+    points[3:] += [(-4, 0), (4, 0)]  # a smile
+    np.testing.assert_allclose(fit(points, 3), [[0.5, 0, -15], [0, 0.5, -15]], atol=1e-9)
+    assert np.abs(fit(points) - fit(points, 3)).max() > 0.01
+    image = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    three, five = (np.asarray(align(image, points, landmarks=count)) for count in (3, 5))
+    assert three.shape == five.shape == (112, 112, 3) and not np.array_equal(three, five)
+
+
+@pytest.mark.parametrize(("points", "landmarks"), [(ARCFACE_TEMPLATE, 4), (ARCFACE_TEMPLATE[:3], 3)])
+def test_other_landmarks_are_refused(points, landmarks):
+    with pytest.raises(ValueError, match=r"landmarks must be 5 or 3, found 4|points must be \(5, 2\).*found \(3, 2\)"):
+        fit(points, landmarks)

@@ -134,3 +134,11 @@ def test_equal_values_cannot_be_scaled():
     torch.testing.assert_close(labels.scale_to_unit(torch.tensor([2.0, 4, 3])), torch.tensor([0, 1, 0.5]))
     with pytest.raises(ValueError, match="all 3 values are 2"):
         labels.scale_to_unit(torch.full((3,), 2.0))
+
+
+def test_central_image_is_the_persons_best():
+    embeddings, identities = people()
+    found, mated = labels.central_image(embeddings, identities), labels.mated_similarity(embeddings, identities)
+    for i in range(40):
+        own = (identities == identities[i]).nonzero()[:, 0]
+        assert found[i] == own[mated[own].argmax()]

@@ -73,3 +73,13 @@ def test_batches_without_pairs_are_refused(loss):
             torch.zeros(3, 4),
             torch.arange(3),
         )
+
+
+def test_divergence_is_that_of_two_coins_and_teaches_nobody_but_the_student():
+    student = torch.tensor([0.3, -2.0, 5.0], requires_grad=True)
+    teacher = torch.tensor([0.3, 1.0, -1.0], requires_grad=True)
+    found = losses.quality_divergence(student, teacher)
+    p, q = (torch.distributions.Bernoulli(logits=logits) for logits in (teacher, student))
+    torch.testing.assert_close(found, torch.distributions.kl_divergence(p, q).mean())
+    found.backward()
+    assert teacher.grad is None and student.grad[0].abs() < 1e-6 < student.grad[1:].abs().min()

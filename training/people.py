@@ -1,4 +1,4 @@
-"""Faces of people: who is on which image, batches by person, and what a frozen recogniser says of them, kept on disk."""
+"""Faces of people: who is on which image, batches by person, what a frozen recogniser says of them (kept on disk)."""
 
 import hashlib
 import json

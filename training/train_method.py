@@ -21,8 +21,8 @@ from loop import finish_checkpoint, learning_rate, resume, save_state
 from method_objectives import OBJECTIVES, Objective, Run
 from people import batches, read_people
 
-# preset -> optimiser, peak learning rate, weight decay, its drops (x .1 at these fractions of the run; none: cosine with
-# warm-up), epochs, people x images a batch, options of the objective
+# preset -> optimiser, peak learning rate, weight decay, drops of the rate (x .1 at these fractions of the run; none: a
+# cosine with warm-up), epochs, people x images a batch, options of the objective
 # The first is the paper's or its code's, as far as they say (the epochs of faceqnet, pcnet, lightqnet and pfe are ours:
 # they count steps, or say nothing; faceqgen is pix2pix's), the second for 12,000 images and minutes on one core.
 PRESETS = {

@@ -53,12 +53,14 @@ def identification_quality_loss(logits: Tensor, target: Tensor, identities: Tens
 
 
 def quality_divergence(logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """LightQNet's distillation, a scalar: mean KL(p || q) of two Bernoulli qualities, p the teacher's, from logits (batch,).
+    """LightQNet's distillation, a scalar: mean KL(p || q) of two Bernoulli qualities, p the teacher's.
 
-    The teacher is not differentiated.
+    Both are logits (batch,). The teacher is not differentiated.
     """
     p = teacher_logits.detach().sigmoid()
-    return F.binary_cross_entropy_with_logits(logits, p) - F.binary_cross_entropy_with_logits(teacher_logits.detach(), p)
+    return F.binary_cross_entropy_with_logits(logits, p) - F.binary_cross_entropy_with_logits(
+        teacher_logits.detach(), p
+    )
 
 
 def classifiability_loss(quality: Tensor, target: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def score_files(
     processor = FaceImageProcessor()
     waiting: list[Crop] = []
     for path in paths:
-        for crop in cut_crops(path, processor, detector, min_size, max_megapixels):
+        for crop in cut_crops(path, processor, detector, min_size, max_megapixels, method.landmarks):
             waiting.append(crop)
             if len(waiting) == batch_size:
                 yield from _score(waiting, method)
@@ -130,9 +130,14 @@ def _score(crops: list[Crop], method: QualityMethod) -> Iterator[Row]:
 
 
 def cut_crops(
-    path: Path, processor: FaceImageProcessor, detector: FaceDetector | None, min_size: float, max_megapixels: float
+    path: Path,
+    processor: FaceImageProcessor,
+    detector: FaceDetector | None,
+    min_size: float,
+    max_megapixels: float,
+    landmarks: int = 5,
 ) -> Iterator[Crop]:
-    """The faces of one file, largest first; at least one `Crop`."""
+    """The faces of one file, largest first; at least one `Crop`. `landmarks` as for `align`."""
     try:
         image = read_image(path, max_megapixels)
     except UnreadableImageError as error:
@@ -151,7 +156,7 @@ def cut_crops(
         return
     for index, face in enumerate(found.faces):
         try:
-            pixel_values = processor(align(image, face.points)).pixel_values[0]
+            pixel_values = processor(align(image, face.points, landmarks=landmarks)).pixel_values[0]
         except ValueError as error:  # landmarks that form no face
             yield Crop(path, index, "no_face", reason=str(error))
         else:

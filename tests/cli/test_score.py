@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hostile import picture, write_hostile_folder
@@ -160,6 +161,25 @@ def test_every_face_has_its_row(tmp_path):
     rows = list(scoring.score_files([tmp_path / "two.png"], Brightness(), detector=TwoFaces()))
     assert [(row.face, row.status) for row in rows] == [(0, "several_faces"), (1, "several_faces")]
     assert all(isinstance(row.quality, float) for row in rows)
+
+
+def test_a_method_has_its_faces_aligned_by_its_landmarks(tmp_path):
+    class Turned(TwoFaces):
+        def detect(self, image):
+            points = ARCFACE_TEMPLATE + np.array([(0, 0), (0, 0), (20, 0), (0, 0), (0, 0)])  # the nose aside
+            return Detection("ok", (Face((0, 0, 112, 112), points, 0.9),), "")
+
+    class ByThree(Brightness):
+        landmarks = 3
+
+    portrait().save(tmp_path / "face.png")
+    five, three = (
+        next(iter(scoring.score_files([tmp_path / "face.png"], method, detector=Turned()))).quality
+        for method in (Brightness(), ByThree())
+    )
+    crop = portrait().crop((0, 0, 112, 112))  # by three points, the template lies on itself
+    expected = torch.tensor(np.asarray(crop, dtype=np.float32) / 127.5 - 1).mean().item()
+    assert three == pytest.approx(expected, abs=1e-3) and abs(five - three) > 1e-3
 
 
 def test_nothing_is_read_ahead_of_the_batch(tmp_path):

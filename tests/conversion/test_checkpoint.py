@@ -28,7 +28,9 @@ class Malicious:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("quality-labels", "insightface-onnx", "faceqnet")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind not in ("quality-labels", "insightface-onnx", "faceqnet")]
+)
 def test_malicious_checkpoint_does_not_run(kind, zipped, tmp_path):
     file, trap = tmp_path / "evil.pth", tmp_path / "trap"
     state = {"conv1.weight": torch.zeros(1), "payload": Malicious(trap)}

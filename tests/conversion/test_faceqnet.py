@@ -1,4 +1,4 @@
-"""FaceQnet's .h5 files: made by rule in keras-vggface's layout, converted, compared with the layers written out anew."""
+"""FaceQnet's .h5 files: made by rule in keras-vggface's layout, converted, compared with the layers stated anew."""
 
 import json
 import math
@@ -90,7 +90,7 @@ def write(path, values: dict, described: dict | None = None):
 
 
 def forward(values: dict, x: torch.Tensor) -> torch.Tensor:
-    """keras-vggface's ResNet-50 and dense layers, as its functions state them; x (batch, 3, 224, 224), BGR, 0 to 255."""
+    """keras-vggface's ResNet-50 and dense layers, as published; x (batch, 3, 224, 224), BGR, 0 to 255."""
     tensors = {key: torch.from_numpy(value.copy()) for key, value in values.items()}
 
     def unit(x, name, stride=1):

@@ -89,3 +89,11 @@ def test_released_graphs_give_the_golden_scores(shared, width, color_order):
         images = [np.asarray(Image.open(archive.open(f"lfw/{name}")).convert("RGB")) for name in golden["files"]]
     quality = method(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 127.5 - 1)
     assert np.abs(quality.numpy() - golden[f"{width}_{color_order}"]).max() < 1e-6
+
+
+def test_another_colour_order_leaves_the_callers_model_alone():
+    from toys import toy_faces, toy_lightqnet
+
+    model, x = toy_lightqnet(), toy_faces(2)
+    bgr, rgb = (create_method("lightqnet", checkpoint=model, color_order=order) for order in ("bgr", "rgb"))
+    assert model.config.color_order == "bgr" and torch.equal(rgb(x.flip(1)), bgr(x)) and not torch.equal(rgb(x), bgr(x))

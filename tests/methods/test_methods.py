@@ -113,6 +113,19 @@ def test_declarations_are_complete(row):
     assert row["has_weights"] or not row["needs_training"]
 
 
+STATUSES = (
+    "official weights reproduced: ",
+    "formula",
+    "retrained, no official weights obtainable",
+    "nothing to compare",
+)
+
+
+@pytest.mark.parametrize("row", describe_methods(), ids=lambda row: row["name"])
+def test_parity_begins_with_a_status_in_plain_words(row):
+    assert row["parity"].startswith(STATUSES)
+
+
 @pytest.mark.parametrize("name", list_methods())
 def test_every_method_takes_what_the_runner_passes(name):
     assert {"recognizer", "seed", "device"} <= set(inspect.signature(method_class(name)).parameters)

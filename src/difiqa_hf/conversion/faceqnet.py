@@ -1,7 +1,7 @@
 """FaceQnet v0 and v1 (FaceQnet.h5, FaceQnet_v1.h5): keras-vggface's ResNet-50 and dense layers -> `QualityResNet`.
 
-The names and the layout of the ResNet are those of rcmalli/keras-vggface. The dense layers that follow are recognised by
-their shapes, and what the file's own description of the model says of them is checked.
+The names and the layout of the ResNet are those of rcmalli/keras-vggface. The dense layers that follow are recognised
+by their shapes, and what the file's own description of the model says of them is checked.
 """
 
 import json
@@ -53,7 +53,9 @@ def read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
     with h5py.File(path) as file:
         root = file.get("model_weights", file)
         if "layer_names" not in root.attrs:
-            raise ValueError(f"{path} is no Keras model: no layer_names, it holds {', '.join(list(file)[:4]) or 'nothing'}")
+            raise ValueError(
+                f"{path} is no Keras model: no layer_names, it holds {', '.join(list(file)[:4]) or 'nothing'}"
+            )
         weights = {}
         for layer in map(_text, root.attrs["layer_names"]):
             for name in map(_text, root[layer].attrs["weight_names"]):
@@ -129,7 +131,9 @@ def configure(weights: dict[str, np.ndarray], described: dict[str, dict]) -> Qua
     """
     stages: dict[str, list[int]] = {}
     for stage, width in (
-        (key[4 : key.index("_")], len(value)) for key, value in weights.items() if key.endswith("_1x1_increase/bn/gamma")
+        (key[4 : key.index("_")], len(value))
+        for key, value in weights.items()
+        if key.endswith("_1x1_increase/bn/gamma")
     ):
         stages.setdefault(stage, []).append(width)
     dense = dense_layers(weights)
@@ -148,10 +152,15 @@ def configure(weights: dict[str, np.ndarray], described: dict[str, dict]) -> Qua
         for name, layer in described.items()
         if re.fullmatch(r"conv\d+_1_(1x1_increase|3x3)", name) and layer.get("strides", [1, 1])[0] != 1
     ]
-    if len(epsilons) > 1 or strided or set(activations[:-1]) - {"relu"} or set(activations[-1:]) - {"linear", "sigmoid"}:
+    if (
+        len(epsilons) > 1
+        or strided
+        or set(activations[:-1]) - {"relu"}
+        or set(activations[-1:]) - {"linear", "sigmoid"}
+    ):
         raise ValueError(
-            f"the file describes another network: BatchNorm epsilons {sorted(epsilons)}, strides in {strided or 'place'}, "
-            f"activations of the dense layers {activations}; FaceQnet has one epsilon, its strides in the first "
+            f"the file describes another network: BatchNorm epsilons {sorted(epsilons)}, strides in "
+            f"{strided or 'place'}, activations of the dense layers {activations}; FaceQnet has one epsilon, its strides in the first "
             "convolutions, relu inside and linear or sigmoid at the end"
         )
     config.batch_norm_eps = next(iter(epsilons), config.batch_norm_eps)
@@ -168,7 +177,9 @@ def read_faceqnet(path: Path) -> tuple[QualityResNet, StateDict]:
     """
     weights, described = read_h5(path)
     if f"{STEM}/kernel" not in weights:
-        raise ValueError(f"{path} is not FaceQnet: no layer {STEM}; {len(weights)} weights, the first {list(weights)[:3]}")
+        raise ValueError(
+            f"{path} is not FaceQnet: no layer {STEM}; {len(weights)} weights, the first {list(weights)[:3]}"
+        )
     try:
         state = to_torch(weights)
         model = QualityResNet(configure(weights, described))

@@ -29,6 +29,7 @@ class QualityMethod(ABC):
         needs_training: whether it needs weights of its own; where none are shipped, a checkpoint has to be named.
         needs_gradients: whether it differentiates the recogniser, which takes memory and no half precision.
         has_weights: whether `save_pretrained` has something to save.
+        landmarks: how many points a detector's faces are aligned by, see `alignment.align`.
         input_contract: what becomes of the canonical pixel values (RGB in [-1, 1], 112 x 112, ArcFace template).
         paper: where the method comes from.
         code_license: of the authors' released code, of which nothing is used here.
@@ -47,6 +48,7 @@ class QualityMethod(ABC):
     needs_training: ClassVar[bool] = False
     needs_gradients: ClassVar[bool] = False
     has_weights: ClassVar[bool] = False
+    landmarks: ClassVar[int] = 5
     input_contract: ClassVar[str] = "the recogniser's own"
     paper: ClassVar[str]
     code_license: ClassVar[str]

@@ -34,7 +34,7 @@ class DifFIQA(QualityMethod):
     paper = "Babnik et al., DifFIQA, IJCB 2023"
     code_license = "MIT"
     weights_license = "shipped ones: research use only (see their card)"
-    parity = "retrained; the official weights were not obtainable here"
+    parity = "retrained, no official weights obtainable; the released procedure is checked on rule-made weights"
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ class DifFIQARegression(NetworkMethod):
     paper = "Babnik et al., DifFIQA, IJCB 2023, Section 3.6"
     code_license = "MIT"
     weights_license = "shipped ones: research use only (see their card)"
-    parity = "retrained; the official weights were not obtainable here"
+    parity = "retrained, no official weights obtainable; their converter was checked on rule-made weights"
 
     def load(self, checkpoint) -> nn.Module:
         folder = Path(str(files("difiqa_hf") / "checkpoints" / "difiqa_r")) if checkpoint is None else checkpoint

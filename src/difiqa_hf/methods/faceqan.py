@@ -34,7 +34,10 @@ class FaceQAN(RecognizerMethod):
     needs_gradients = True
     paper = "Babnik et al., FaceQAN, ICPR 2022"
     code_license = "MIT"
-    parity = "equals a one-image-at-a-time restatement on a real network, to 1e-4; no official scores were obtainable"
+    parity = (
+        "formula checked on real networks: equals a one-image-at-a-time restatement, to 1e-4; no official scores were "
+        "obtainable"
+    )
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class FaceQgen(NetworkMethod):
     input_contract = "RGB in [-1, 1], 112 x 112 (ours; the official one is not known)"
     paper = "Hernandez-Ortega et al., FaceQgen, FG 2021"
     code_license = "none released"
-    parity = "re-implementation from the paper's abstract; nothing to compare with"
+    parity = "retrained, no official weights obtainable: re-implemented from the paper's abstract"
 
     def __init__(self, checkpoint=None, measure: str = "ssim", device: str = "cpu", seed: int = 0, recognizer=None):
         if measure not in MEASURES:
@@ -44,7 +44,7 @@ class FaceQgen(NetworkMethod):
         x = pixel_values.to(self.device, torch.float32)
         if self.measure == "discriminator":
             return self.model.discriminate(x)
-        restored = self.model(x).restored.float()
+        restored = self.model.restore(x).float()
         return ssim(x, restored) if self.measure == "ssim" else -(x - restored).square().mean(dim=(1, 2, 3))
 
 

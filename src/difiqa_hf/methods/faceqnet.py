@@ -22,7 +22,10 @@ class FaceQnet(NetworkMethod):
     paper = "Hernandez-Ortega et al., FaceQnet, ICB 2019"
     code_license = "none stated"
     weights_license = "official: none stated"
-    parity = "retrained only: the official .h5 files were not obtainable here, and the layout is from memory"
+    parity = (
+        "retrained, no official weights obtainable; their converter was checked on rule-made files in the layout of "
+        "keras-vggface"
+    )
 
     def score(self, pixel_values):
         return super().score(pixel_values).clamp(0, 1)

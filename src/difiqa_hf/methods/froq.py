@@ -54,7 +54,10 @@ class FROQ(RecognizerMethod):
     has_weights = True
     paper = "FROQ, IJCB 2025"
     code_license = "MIT"
-    parity = "from a description: pseudo labels and candidate layers are ours; official calibration not obtainable here"
+    parity = (
+        "formula, from a description, checked on real networks by its sign; strength of the perturbations and "
+        "candidate layers are ours; the official calibration was not obtainable"
+    )
 
     def __init__(self, recognizer=None, checkpoint: str | Path | None = None, device: str = "cpu", seed: int = 0):
         super().__init__(recognizer, device, seed)

@@ -30,7 +30,10 @@ class GraFIQs(RecognizerMethod):
     needs_gradients = True
     paper = "Kolf et al., GraFIQs, CVPRW 2024"
     code_license = "CC BY-NC 4.0"
-    parity = "equals a one-image-at-a-time restatement on a real network, to 1e-6; no official scores were obtainable"
+    parity = (
+        "formula checked on real networks: equals a one-image-at-a-time restatement, to 1e-5; no official scores were "
+        "obtainable"
+    )
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """LightQNet behind the common interface."""
 
+import copy
+
 from torch import nn
 
 from difiqa_hf.conversion.lightqnet import convert_lightqnet
@@ -17,19 +19,25 @@ class LightQNetQuality(NetworkMethod):
         device: where to run.
         seed, recognizer: accepted because every method takes them; without effect.
 
-    The authors align to a template of three points; here the network sees the ArcFace crop, resized.
+    The authors' template of three points is part of ArcFace's: an ArcFace crop differs by the fit only. Faces that a
+    detector finds are aligned by their three points.
     """
 
     name = "lightqnet"
     kind = "regression"
     score_range = (0.0, 1.0)
-    input_contract = "96 x 96 (OpenCV's 8-bit resize of the crop), BGR, (x - 128) / 128"
+    landmarks = 3
+    input_contract = "three-point alignment, 96 x 96 (OpenCV's 8-bit resize of the crop), BGR, (x - 128) / 128"
     paper = "Chen et al., LightQNet, IEEE SPL 2021"
     code_license = "MIT"
     weights_license = "official: the repository's, MIT"
     parity = "official weights reproduced: 16 LFW images, three widths, both colour orders, to 1e-4"
 
-    def __init__(self, checkpoint=None, color_order: str | None = None, device: str = "cpu", seed=0, recognizer=None):
+    def __init__(
+        self, checkpoint=None, color_order: str | None = None, device: str = "cpu", seed: int = 0, recognizer=None
+    ):
+        if color_order not in (None, "rgb", "bgr"):
+            raise ValueError(f"color_order must be 'rgb', 'bgr' or None, found {color_order!r}")
         self.color_order = color_order
         super().__init__(checkpoint, device)
 
@@ -38,7 +46,8 @@ class LightQNetQuality(NetworkMethod):
             model = convert_lightqnet(checkpoint).requires_grad_(False)
         else:
             model = super().load(checkpoint)
-        if self.color_order not in (None, "rgb", "bgr"):
-            raise ValueError(f"color_order must be 'rgb', 'bgr' or None, found {self.color_order!r}")
-        model.config.color_order = self.color_order or model.config.color_order
+        if self.color_order not in (None, model.config.color_order):
+            model = copy.copy(model)  # the same weights; the caller's model keeps its own order
+            model.config = copy.deepcopy(model.config)
+            model.config.color_order = self.color_order
         return model

@@ -17,4 +17,7 @@ class PCNet(NetworkMethod):
     kind = "regression"
     paper = "Xie, Byrne, Zisserman, PCNet, BMVC 2020"
     code_license = "none released"
-    parity = "retrained only: neither code nor weights were released; papers that retrained it disagree"
+    parity = (
+        "retrained, no official weights obtainable: neither code nor weights were released; papers that retrained it "
+        "disagree"
+    )

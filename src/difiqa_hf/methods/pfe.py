@@ -24,7 +24,10 @@ class PFE(NetworkMethod):
     paper = "Shi and Jain, Probabilistic Face Embeddings, ICCV 2019"
     code_license = "MIT"
     weights_license = "official: the repository's, MIT"
-    parity = "formula only; the official TensorFlow weights were not obtainable here"
+    parity = (
+        "retrained, no official weights obtainable (TensorFlow checkpoints, for which there is no converter); formula "
+        "checked against closed forms"
+    )
 
     def __init__(self, checkpoint=None, reduction: str = "mean", device: str = "cpu", seed: int = 0, recognizer=None):
         if reduction not in REDUCTIONS:

@@ -30,7 +30,8 @@ class PreFIQs(RecognizerMethod):
     paper = "PreFIQs, CVPRW 2026 (arXiv 2605.13396)"
     code_license = "none released"
     parity = (
-        "formula from a summary of the paper; pruning equals torch's; sign on real networks; no code or scores released"
+        "formula, from a summary of the paper, checked on real networks: pruning equals torch's, and the sign; no "
+        "code or scores were released"
     )
 
     def __init__(

@@ -33,7 +33,8 @@ class SERFIQ(RecognizerMethod):
     paper = "Terhörst et al., SER-FIQ, CVPR 2020"
     code_license = "CC BY-NC-SA 4.0"
     parity = (
-        "formula checked on toy networks; sign on real ones, none trained with dropout; the official network is MXNet's"
+        "formula checked on toy networks, its sign on real networks, none trained with dropout; the official network "
+        "is MXNet's"
     )
 
     def __init__(

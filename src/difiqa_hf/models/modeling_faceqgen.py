@@ -109,16 +109,19 @@ class FaceQgenModel(PreTrainedModel):
         """Mean logit (batch,) of the patches; higher looks more like an ideal face."""
         return self.discriminator(pixel_values.to(self.dtype)).mean(dim=(1, 2, 3))
 
-    def forward(self, pixel_values: Tensor, return_dict: bool = True) -> FaceQgenOutput | tuple[Tensor, Tensor]:
-        """Restore a batch: `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1]."""
+    def restore(self, pixel_values: Tensor) -> Tensor:
+        """Restorations in [-1, 1] of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1]."""
         size = self.config.image_size
         if tuple(pixel_values.shape[1:]) != (3, size, size) or not pixel_values.is_floating_point():
             raise ValueError(
                 f"pixel_values must be (batch, 3, {size}, {size}), floating point in [-1, 1], "
                 f"found {tuple(pixel_values.shape)}, {pixel_values.dtype}; FaceImageProcessor makes them from images"
             )
-        restored = self.generator(pixel_values.to(self.dtype))
-        output = FaceQgenOutput(restored=restored, realness=self.discriminate(pixel_values))
+        return self.generator(pixel_values.to(self.dtype))
+
+    def forward(self, pixel_values: Tensor, return_dict: bool = True) -> FaceQgenOutput | tuple[Tensor, Tensor]:
+        """`restore` and `discriminate` a batch."""
+        output = FaceQgenOutput(restored=self.restore(pixel_values), realness=self.discriminate(pixel_values))
         return output if return_dict else output.to_tuple()
 
 

@@ -100,7 +100,7 @@ class PFEModel(PreTrainedModel):
         return self
 
     def forward_head(self, features: Tensor) -> PFEOutput:
-        """Of what the backbone's `forward_features` returns: log sigma^2 = log(1e-6 + exp(gamma y + beta)), y the head."""
+        """Mean and log sigma^2 = log(1e-6 + exp(gamma y + beta)), y the head on what `forward_features` returns."""
         embeddings = nn.functional.normalize(self.backbone.forward_head(features))
         log_variance = (1e-6 + (self.scale * self.head(features) + self.shift).float().exp()).log()
         return PFEOutput(embeddings=embeddings, log_variance=log_variance)

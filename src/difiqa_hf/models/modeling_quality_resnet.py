@@ -1,9 +1,9 @@
 """A residual network that regresses quality: the shape of FaceQnet (ResNet-50) and of PCNet's small network.
 
-FaceQnet's backbone is keras-vggface's ResNet-50 (rcmalli/keras-vggface), in Caffe's style: the stride of a stage lies in
-its first 1x1 convolution, BatchNorm eps is 1e-3, the first convolution pads as TensorFlow does, the pooling not at all.
-The width of FaceQnet's middle layer is from memory; a converted file brings its own. PCNet's own network is not published; the small one here is what
-KaenChan/lightqnet-train compares with ("Resface18").
+FaceQnet's backbone is keras-vggface's ResNet-50 (rcmalli/keras-vggface), in Caffe's style: the stride of a stage lies
+in its first 1x1 convolution, BatchNorm eps is 1e-3, the first convolution pads as TensorFlow does, the pooling not at
+all. The width of FaceQnet's middle layer is from memory; a converted file brings its own. PCNet's own network is not
+published; the small one here is what KaenChan/lightqnet-train compares with ("Resface18").
 
 This file imports nothing of difiqa_hf, because the Hub copies single files.
 """
