@@ -95,9 +95,9 @@ def build(run: Run, method: str, options: dict) -> Objective:
 def build_optimizer(objective: Objective, preset: dict) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in objective.train().parameters() if parameter.requires_grad]
     settings = {"lr": preset["lr"], "weight_decay": preset["decay"]}
-    return torch.optim.Adam(parameters, **settings) if preset["adam"] else torch.optim.SGD(
-        parameters, momentum=0.9, **settings
-    )  # fmt: skip
+    if preset["adam"]:
+        return torch.optim.Adam(parameters, **settings)
+    return torch.optim.SGD(parameters, momentum=0.9, **settings)
 
 
 def make_batch(run: Run, columns: dict[str, Tensor], rows: Tensor, seed: int, device) -> dict[str, Tensor]:
@@ -108,6 +108,19 @@ def make_batch(run: Run, columns: dict[str, Tensor], rows: Tensor, seed: int, de
     batch = {name: column[rows] for name, column in columns.items()}
     batch |= {"pixel_values": pixels.contiguous(memory_format=torch.channels_last), "mirrored": mirrored}
     return {name: value.to(device) for name, value in (batch | {"identities": run.people.identities[rows]}).items()}
+
+
+def learn(objective: Objective, optimizer, batch: dict[str, Tensor], accelerator: Accelerator) -> float:
+    """One step; returns the loss before it."""
+    with accelerator.autocast():
+        loss = objective(batch)
+    if not torch.isfinite(loss):
+        raise RuntimeError(f"the loss is {loss.item()}; the last checkpoint is intact")
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(objective.parameters(), 5.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.item()
 
 
 def train(objective: Objective, run: Run, preset: dict, accelerator: Accelerator, args: argparse.Namespace) -> int:
@@ -122,38 +135,39 @@ def train(objective: Objective, run: Run, preset: dict, accelerator: Accelerator
     total = preset["epochs"] * per_epoch
     last = min(total, args.max_train_steps or total)
     objective, optimizer = accelerator.prepare(objective, build_optimizer(objective, preset))
-    first, losses, started = resume(accelerator, args.output_dir), [], time.time()
+    first, losses = resume(accelerator, args.output_dir), []
+    started, worked = time.perf_counter(), time.process_time()
     objective.train()
-    with (args.output_dir / "log.jsonl").open("a") as log:
-        for step in range(first, last):
-            epoch, index = divmod(step, per_epoch)
-            if index == 0 or step == first:
-                rows = epoch_rows(epoch)
-            seed = stable_seed(args.seed, "mirrored", step, share[0])
-            batch = make_batch(run, columns, rows[index], seed, accelerator.device)
-            for group in optimizer.param_groups:
-                group["lr"] = rate(preset, step, total)
-            with accelerator.autocast():
-                loss = objective(batch)
-            if not torch.isfinite(loss):
-                raise RuntimeError(f"loss is {loss.item()} at step {step}; the last checkpoint is intact")
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(objective.parameters(), 5.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(loss.item())
-            done = step + 1
-            if accelerator.is_main_process and (done % LOG_EVERY == 0 or done in (per_epoch, last)):
-                entry = {"step": done, "of": total, "loss": sum(losses) / len(losses),
-                         "seconds": round(time.time() - started, 1)}  # fmt: skip
-                print(json.dumps(entry), file=log, flush=True)
-                print(json.dumps(entry), flush=True)
-                losses = []
-            if done % args.checkpointing_steps == 0 or done == last:
-                marker = save_state(accelerator, args.output_dir, done, args.checkpointing_steps)
-                if accelerator.is_main_process:
-                    finish_checkpoint(args.output_dir, marker)
+    for done in range(first + 1, last + 1):
+        epoch, index = divmod(done - 1, per_epoch)
+        if index == 0 or done == first + 1:
+            rows = epoch_rows(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(preset, done - 1, total)
+        seed = stable_seed(args.seed, "mirrored", done - 1, share[0])
+        batch = make_batch(run, columns, rows[index], seed, accelerator.device)
+        losses.append(learn(objective, optimizer, batch, accelerator))
+        if accelerator.is_main_process and (done % LOG_EVERY == 0 or done in (per_epoch, last)):
+            report(args.output_dir, {
+                "step": done,
+                "of": total,
+                "loss": sum(losses) / len(losses),
+                "seconds": round(time.perf_counter() - started, 1),  # since the start of this process
+                "cpu_seconds": round(time.process_time() - worked, 1),
+            })  # fmt: skip
+            losses = []
+        if done % args.checkpointing_steps == 0 or done == last:
+            marker = save_state(accelerator, args.output_dir, done, args.checkpointing_steps)
+            if accelerator.is_main_process:
+                finish_checkpoint(args.output_dir, marker)
     return last
+
+
+def report(output: Path, entry: dict) -> None:
+    """A line of the log, on the screen too."""
+    with (output / "log.jsonl").open("a") as log:
+        print(json.dumps(entry), file=log)
+    print(json.dumps(entry), flush=True)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -153,7 +153,8 @@ def classifiability(embeddings: Tensor, centres: Tensor, classes: Tensor, form: 
 
     Args:
         embeddings: (n, dim); centres: (num_classes, dim), at least two; classes: (n,) indices of the own centre.
-        form: "code", CCS / NNCCS, unbounded where NNCCS is near 0; or "paper", CCS / (NNCCS + 1 + 1e-9).
+        form: "code", CCS / NNCCS, unbounded where NNCCS is near 0; or "paper", CCS / (NNCCS + 1 + 1e-9). The released
+            code masks the own centre by -1e-12, which counts where all others are on the far side; here they count.
     """
     if form not in ("code", "paper"):
         raise ValueError(f"form must be 'code' or 'paper', found {form!r}")

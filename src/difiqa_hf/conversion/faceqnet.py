@@ -78,15 +78,19 @@ def _layers(model: dict) -> list[dict]:
     return found
 
 
+def blocks(weights: dict[str, np.ndarray]) -> list[tuple[int, int]]:
+    """(stage, block) of all residual blocks, in order."""
+    return sorted({(int(s), int(b)) for s, b in re.findall(r"conv(\d+)_(\d+)_3x3/kernel", "\n".join(weights))})
+
+
 def names(weights: dict[str, np.ndarray]) -> dict[str, str]:
     """Keras's name of every weight -> ours.
 
     Raises:
         ValueError: for a layer that FaceQnet does not have.
     """
-    blocks = sorted({(int(s), int(b)) for s, b in re.findall(r"conv(\d+)_(\d+)_3x3/kernel", "\n".join(weights))})
     modules = {STEM: "conv", f"{STEM}/bn": "norm"}
-    for number, (stage, block) in enumerate(blocks):
+    for number, (stage, block) in enumerate(blocks(weights)):
         for i, part in enumerate(PARTS):
             modules[f"conv{stage}_{block}_{part}"] = f"blocks.{number}.layers.{3 * i}"
             modules[f"conv{stage}_{block}_{part}/bn"] = f"blocks.{number}.layers.{3 * i + 1}"
@@ -124,49 +128,45 @@ def to_torch(weights: dict[str, np.ndarray]) -> StateDict:
 
 
 def configure(weights: dict[str, np.ndarray], described: dict[str, dict]) -> QualityResNetConfig:
-    """Sizes from the shapes of the weights; the rest from the file's description, where it has one.
-
-    Raises:
-        ValueError: if the description contradicts the layout.
-    """
-    stages: dict[str, list[int]] = {}
-    for stage, width in (
-        (key[4 : key.index("_")], len(value))
-        for key, value in weights.items()
-        if key.endswith("_1x1_increase/bn/gamma")
-    ):
-        stages.setdefault(stage, []).append(width)
+    """Sizes from the shapes of the weights; the rest from the file's description, where it has one."""
+    widths: dict[int, list[int]] = {}
+    for stage, block in blocks(weights):
+        widths.setdefault(stage, []).append(len(weights[f"conv{stage}_{block}_1x1_increase/bn/gamma"]))
     dense = dense_layers(weights)
-    config = QualityResNetConfig.from_preset(
+    return QualityResNetConfig.from_preset(
         "faceqnet",
-        layers=[len(widths) for widths in stages.values()],
-        widths=[widths[0] for widths in stages.values()],
+        layers=[len(stage) for stage in widths.values()],
+        widths=[stage[0] for stage in widths.values()],
         stem_width=len(weights[f"{STEM}/bn/gamma"]),
         head_width=None if len(dense) == 1 else weights[f"{dense[0]}/kernel"].shape[1],
+        **settings(described, dense),
     )
-    epsilons = {layer["epsilon"] for layer in described.values() if "epsilon" in layer}
-    rates = [layer["rate"] for layer in described.values() if "rate" in layer]
-    activations = [described[layer].get("activation", "linear") for layer in dense if layer in described]
-    strided = [
-        name
-        for name, layer in described.items()
-        if re.fullmatch(r"conv\d+_1_(1x1_increase|3x3)", name) and layer.get("strides", [1, 1])[0] != 1
-    ]
-    if (
-        len(epsilons) > 1
-        or strided
-        or set(activations[:-1]) - {"relu"}
-        or set(activations[-1:]) - {"linear", "sigmoid"}
-    ):
+
+
+def settings(described: dict[str, dict], dense: list[str]) -> dict:
+    """What weights do not show, from the description of the layers. A relu at the end is left to FaceQnet's clipping.
+
+    Raises:
+        ValueError: if it contradicts the layout.
+    """
+    if not described:
+        return {}
+    *inner, last = (described[layer].get("activation", "linear") for layer in dense)
+    epsilons = sorted({layer["epsilon"] for layer in described.values() if "epsilon" in layer})
+    strided = [name for name, layer in described.items() if _strided_elsewhere(name, layer)]
+    if len(epsilons) != 1 or strided or set(inner) - {"relu"} or last not in ("linear", "relu", "sigmoid"):
         raise ValueError(
-            f"the file describes another network: BatchNorm epsilons {sorted(epsilons)}, strides in "
-            f"{strided or 'place'}, activations of the dense layers {activations}; FaceQnet has one epsilon, its strides in the first "
-            "convolutions, relu inside and linear or sigmoid at the end"
+            f"the file describes another network: BatchNorm epsilons {epsilons}, strides in {strided or 'place'}, "
+            f"activations of the dense layers {[*inner, last]}; FaceQnet has one epsilon, the stride of a stage in its "
+            "first convolution, relu inside and linear, relu or sigmoid at the end"
         )
-    config.batch_norm_eps = next(iter(epsilons), config.batch_norm_eps)
-    config.dropout = float(rates[0]) if rates else config.dropout
-    config.output_mapping = "sigmoid" if activations[-1:] == ["sigmoid"] else "identity"
-    return config
+    rates = [layer["rate"] for layer in described.values() if "rate" in layer]
+    mapping = "sigmoid" if last == "sigmoid" else "identity"
+    return {"batch_norm_eps": epsilons[0], "dropout": float(max(rates, default=0)), "output_mapping": mapping}
+
+
+def _strided_elsewhere(name: str, layer: dict) -> bool:
+    return bool(re.fullmatch(r"conv\d+_\d+_(1x1_increase|3x3)", name)) and layer.get("strides", [1, 1])[0] != 1
 
 
 def read_faceqnet(path: Path) -> tuple[QualityResNet, StateDict]:

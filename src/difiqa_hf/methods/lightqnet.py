@@ -20,7 +20,7 @@ class LightQNetQuality(NetworkMethod):
         seed, recognizer: accepted because every method takes them; without effect.
 
     The authors' template of three points is part of ArcFace's: an ArcFace crop differs by the fit only. Faces that a
-    detector finds are aligned by their three points.
+    detector finds are aligned by their three points. (The authors' demo aligns at 160 pixels and then resizes.)
     """
 
     name = "lightqnet"

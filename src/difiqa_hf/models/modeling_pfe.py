@@ -61,10 +61,10 @@ class PFEModel(PreTrainedModel):
         self.backbone = AutoModel.from_config(backbone_config)
         self.head = nn.Sequential(
             nn.Linear(config.num_features, config.head_width, bias=False),
-            nn.BatchNorm1d(config.head_width),
+            nn.BatchNorm1d(config.head_width, eps=1e-3),
             nn.ReLU(),
             nn.Linear(config.head_width, backbone_config.embedding_size, bias=False),
-            nn.BatchNorm1d(backbone_config.embedding_size, affine=False),
+            nn.BatchNorm1d(backbone_config.embedding_size, eps=1e-3, affine=False),
         )
         self.scale = nn.Parameter(torch.empty(()))  # gamma and beta, shared by all dimensions
         self.shift = nn.Parameter(torch.empty(()))
