@@ -152,7 +152,7 @@ class LightQNetDistillation(Objective):
         unit, identities = F.normalize(batch["embeddings"].float()), batch["identities"]
         target = labels.identification_target(unit @ unit.T, hard=self.hard)
         taught = self.teacher(batch["features"]).squeeze(-1)
-        learnt = self.network(batch["pixel_values"]).quality.logit(eps=1e-6)
+        learnt = self.network(batch["pixel_values"]).quality.float().logit(eps=1e-6)
         loss = sum(losses.identification_quality_loss(logits, target, identities) for logits in (taught, learnt))
         return loss + self.distillation * losses.quality_divergence(learnt, taught)
 

@@ -36,7 +36,7 @@ PRESETS = {
     "pcnet":           dict(adam=False, lr=1e-2, decay=5e-4, drops=(1/2, 3/4),      epochs=20, people=32,   images=4),
     "pcnet-small":     dict(adam=True,  lr=5e-4, decay=0.0,  drops=None,            epochs=2,  people=16,   images=4),
     "lightqnet":       dict(adam=False, lr=1e-2, decay=1e-5, drops=(1/2, 3/4),      epochs=20, people=8,    images=16),
-    "lightqnet-small": dict(adam=True,  lr=2e-3, decay=1e-5, drops=None,            epochs=4,  people=16,   images=4,
+    "lightqnet-small": dict(adam=True,  lr=2e-3, decay=1e-5, drops=None,            epochs=3,  people=16,   images=4,
                             options=dict(width="dm050")),
     "pfe":             dict(adam=False, lr=1e-3, decay=5e-4, drops=(2/3,),          epochs=10, people=64,   images=4),
     "pfe-small":       dict(adam=True,  lr=1e-3, decay=0.0,  drops=None,            epochs=20, people=16,   images=4),
