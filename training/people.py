@@ -40,7 +40,7 @@ def read_people(sources: list[str], leave_out: Path | None = None) -> People:
     """
     images, names = read_images(sources)
     people = [str(Path(name).parent) for name in names]
-    excluded = _excluded(leave_out, set(people)) if leave_out else set()
+    excluded = left_out(leave_out, set(people)) if leave_out else set()
     counts = Counter(people)
     kept = sorted(person for person, count in counts.items() if count > 1 and person not in excluded)
     if len(kept) < 2:
@@ -54,8 +54,8 @@ def read_people(sources: list[str], leave_out: Path | None = None) -> People:
     return People(images[rows], torch.tensor([index[people[i]] for i in rows]), kept)
 
 
-def _excluded(leave_out: Path, people: set[str]) -> set[str]:
-    """Those of `people` that the file lists."""
+def left_out(leave_out: Path, people: set[str]) -> set[str]:
+    """Those of `people` (paths in their sources) that the file lists, see `read_people`."""
     values = json.loads(leave_out.read_text()).values()
     listed = {person for value in values if isinstance(value, list | dict) for person in value}
     short = {person: f"{Path(Path(person).parts[0]).stem}/{Path(person).name}" for person in people}

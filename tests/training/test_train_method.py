@@ -21,7 +21,7 @@ TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
 import train_method  # noqa: E402
 from method_objectives import OBJECTIVES, Margin  # noqa: E402
-from people import read_people  # noqa: E402
+from people import left_out, read_people  # noqa: E402
 
 PEOPLE = {"anna": 4, "bert": 3, "carl": 4, "only": 1, "overlap": 2}
 
@@ -134,6 +134,16 @@ def test_people_of_zips_are_left_out(root, tmp_path):
     found = read_people([str(tmp_path / "train_pool.zip")], tmp_path / "overlap.json")
     assert [Path(name).name for name in found.names] == ["bert", "carl", "overlap"]
     assert len(found.images) == 9 and found.identities.bincount().tolist() == [3, 4, 2]
+
+
+def test_the_real_list_is_understood(shared):
+    people, sources = set(), ("train_celeba", "train_glint24", "train_pins")
+    for source in sources:
+        with zipfile.ZipFile(shared / "data" / f"{source}.zip") as archive:
+            people |= {str(Path(f"{source}.zip", name).parent) for name in archive.namelist() if name.endswith(".jpg")}
+    overlap = json.loads((shared / "data" / "overlap.json").read_text())
+    listed = {person for pool in ("lfw", "cfp") for person in overlap[pool] if person.startswith(sources)}
+    assert len(left_out(shared / "data" / "overlap.json", people)) == len(listed) == 63
 
 
 def test_a_list_that_names_nobody_is_refused(root, tmp_path):
