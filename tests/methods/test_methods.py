@@ -181,6 +181,18 @@ def test_half_precision_recognizer(name, folders):
     torch.testing.assert_close(create(name, folders, half)(x), create(name, folders)(x), rtol=0.2, atol=0.05)
 
 
+NETWORK_METHODS = [row["name"] for row in describe_methods() if row["needs_training"] and not row["needs_recognizer"]]
+
+
+@pytest.mark.parametrize("name", NETWORK_METHODS)
+def test_half_precision_network(name, folders):
+    full, half = create(name, folders), create(name, folders)
+    half.model.to(torch.bfloat16)
+    found = half(toy_faces(3))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, full(toy_faces(3)), rtol=0.1, atol=0.05)
+
+
 def test_saved_and_loaded(method, folders, tmp_path):
     if not method.has_weights:
         with pytest.raises(ValueError, match=f"{method.name} has no weights of its own"):
