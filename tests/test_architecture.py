@@ -25,6 +25,7 @@ LAYERS = (
     {"methods"},
     {"benchmarks", "demo", "hub", "scoring"},
     {"cli"},
+    {"__main__"},
 )
 
 # In these folders files do not import each other, except those that the folder shares.
@@ -41,6 +42,7 @@ SIBLINGS = {
         "figures",
         "provenance",
         "runner",
+        "store",
         "tables",
     },
 }
