@@ -105,7 +105,7 @@ def test_every_tensor_of_the_file_arrives(shared, name):
 
 
 def test_input_contract(shared, name, tmp_path):
-    """Colour order and range of each network are in its configuration; the processor's are always the canonical ones."""
+    """Each network's colour order and range are in its configuration; the processor's are always canonical."""
     file = shared / "weights" / f"{name}.safetensors"
     result = convert_checkpoint("recognizer", file, tmp_path / "out")
     assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(load_file(file)), 0, 0)

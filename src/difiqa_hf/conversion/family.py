@@ -93,9 +93,8 @@ class Family:
             lacking = [key for key in self.markers if key not in state]
             fault = f"no {first(lacking)}" if lacking else first([key for key in self.foreign if key in state])
             place = f" in its {self.within[0]!r}" if "" not in self.within else ""
-            raise ValueError(
-                f"this is not {self.title}: it has {fault}{place}; found {describe(content)}{suggestion(content, self.kind)}"
-            )
+            found = f"{describe(content)}{suggestion(content, self.kind)}"
+            raise ValueError(f"this is not {self.title}: it has {fault}{place}; found {found}")
         try:
             model = self.build(state)
             check_fit(state, self.restore(model.state_dict()))
