@@ -56,7 +56,7 @@ def read_checkpoint(path: str | Path) -> Any:
             raise ValueError(damaged) from error
         raise ValueError(
             f"{path} holds more than weights and plain data, so it was not loaded and nothing of it was run: it names "
-            f"{named[1]}. If it is a model that was saved whole, save its weights where the authors' code is installed, "
+            f"{named[1]}. If it is a model saved whole, save its weights where the authors' code is installed, "
             "torch.save(model.state_dict(), 'weights.pth'), and convert those"
         ) from error
     except Exception as error:  # damaged bytes may raise anything

@@ -215,7 +215,7 @@ def convert(path: Path, output: Path) -> Conversion:
     model = read(path)
     written = write_network(model, output)
     difference = np.abs(run_graph(path, probe_images()) - outputs(written).numpy()).max().item()
-    probe = "the ONNX file itself, run by onnxruntime or onnx, against the written folder"
+    probe = "the ONNX file itself against the written folder, the one run by onnxruntime or onnx"
     count = len(model.state_dict())
     result = Conversion("insightface-onnx", output, count, None, difference, probe, sha256(path))
     write_card(path, ORIGIN, result, EMBEDDER_USAGE)
