@@ -139,7 +139,7 @@ WRONG_FILES = {
     "7z": (b"7z\xbc\xaf\x27\x1c", rf"is an archive, {NOT_TORCH}: unpack it first and name the checkpoint in it"),
     "zip": (zipped("backbone.pth"), r"is an archive, .*: unpack it first and name the checkpoint in it"),
     "script": (
-        script(),
+        zipped("model/data.pkl", "model/code/model.py"),
         r"is a TorchScript program, .*: .* save the state_dict\(\) of the model by torch.save instead",
     ),
     "png": (picture("PNG"), rf"is a picture, {NOT_TORCH}: name the checkpoint; pictures are for `difiqa score`"),
