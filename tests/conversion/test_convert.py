@@ -8,6 +8,7 @@ import official
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
 import difiqa_hf.models  # noqa: F401  registers the networks
@@ -153,7 +154,7 @@ def test_there_and_back_and_the_official_forward_pass(converted):
     assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(back), 0, 0)
 
 
-def test_folder_is_complete(converted):
+def test_folder_is_complete(converted, monkeypatch):
     names = {path.name for path in converted.folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
     card = (converted.folder / "README.md").read_text()
@@ -167,6 +168,10 @@ def test_folder_is_complete(converted):
     assert list(settings.get("image_std", [127.5] * 3)) == ([255.0] * 3 if converted.unit else [127.5] * 3)
     processor = AutoImageProcessor.from_pretrained(converted.folder)
     assert (processor.color_order, processor.size) == ("rgb", {"height": 112, "width": 112})  # always canonical
+
+    monkeypatch.chdir(converted.folder.parent)
+    Image.new("RGB", (112, 112), "gray").save("face_aligned_112.jpg")
+    exec(card.split("```python\n")[1].split("```")[0], {})  # what the card tells its reader to type
 
 
 def test_a_file_of_another_family_is_named(converted, tmp_path):

@@ -36,7 +36,7 @@ LAYER_TYPES = {
     "PRelu": (nn.PReLU, ("weight",)),
     "Gemm": (nn.Linear, ("weight", "bias")),
 }
-OTHER_TYPES = {"Add", "Flatten", "Reshape", "Shape", "Gather", "Unsqueeze", "Concat", "Constant", "Identity"}
+OTHER_TYPES = {"Add", "Cast", "Flatten", "Reshape", "Shape", "Gather", "Unsqueeze", "Concat", "Constant", "Identity"}
 BLOCK = ("bn1", "conv1", "prelu", "conv2", "downsample.0")  # of an iResNet, in the order of the graph
 BEHIND = {"conv1": "bn2", "conv2": "bn3", "downsample.0": "downsample.1"}  # convolution -> BatchNorm, in a block
 
@@ -214,10 +214,16 @@ def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`; source and result are compared as networks, on the probe."""
     model = read(path)
     written = write_network(model, output)
-    difference = np.abs(run_graph(path, probe_images()) - outputs(written).numpy()).max().item()
-    probe = "the ONNX file itself against the written folder, the one run by onnxruntime or onnx"
+    expected = run_graph(path, probe_images())
+    difference, scale = np.abs(expected - outputs(written).numpy()).max().item(), np.abs(expected).max().item()
+    probe = (
+        "the ONNX file itself against the written folder, the one run by onnxruntime or onnx; "
+        f"outputs up to {scale:.3g}"
+    )
     count = len(model.state_dict())
-    result = Conversion("insightface-onnx", output, count, None, difference, probe, sha256(path))
+    result = Conversion(
+        "insightface-onnx", output, count, None, difference, probe, sha256(path), probe_scale=max(1.0, scale)
+    )
     write_card(path, ORIGIN, result, EMBEDDER_USAGE)
     return result
 

@@ -45,7 +45,7 @@ def suggestion(content: Any, kind: str) -> str:
     return f"; this looks like {titles}: kind {' or '.join(found)}"
 
 
-LARGEST_DIFFERENCE = 1e-3  # of outputs and tensors: what float32 arithmetic in another order explains
+LARGEST_DIFFERENCE = 1e-3  # of tensors, and of outputs of size 1: float32 in another order of arithmetic explains it
 
 
 def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **options) -> Conversion:
@@ -102,9 +102,10 @@ def check_is_file(path: Path) -> None:
 
 def check_agreement(result: Conversion, path: Path) -> None:
     """Refuse a result that differs from its source, or in which nothing can be compared (NaN)."""
-    for name, difference in (("tensors", result.tensor_difference), ("probe", result.probe_difference)):
-        if difference is not None and not difference <= LARGEST_DIFFERENCE:
+    differences = (("tensors", result.tensor_difference, 1.0), ("probe", result.probe_difference, result.probe_scale))
+    for name, difference, scale in differences:
+        if difference is not None and not difference <= LARGEST_DIFFERENCE * scale:
             raise ValueError(
                 f"{path}: the result does not agree with the file: largest difference of the {name} {difference:g}, "
-                f"at most {LARGEST_DIFFERENCE:g} is allowed; the file is damaged or its network another one"
+                f"at most {LARGEST_DIFFERENCE * scale:g} is allowed; the file is damaged or its network another one"
             )

@@ -40,6 +40,7 @@ class Conversion:
         probe_difference: largest absolute difference of the outputs on `probe_images`.
         probe: between what this was measured.
         source_sha256: 64 hex digits of the file.
+        probe_scale: largest absolute output, where float32 in another order of arithmetic is what differs; at least 1.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Conversion:
     probe_difference: float | None
     probe: str
     source_sha256: str
+    probe_scale: float = 1.0
 
     def __str__(self) -> str:
         lines = [f"{self.kind}: wrote {self.folder}", f"source SHA-256: {self.source_sha256}"]
