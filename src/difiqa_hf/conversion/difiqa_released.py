@@ -63,7 +63,12 @@ ORIGIN = Origin(
     url="https://github.com/LSIbabnikz/DifFIQA",
     licence="MIT",
     paper="Babnik et al., DifFIQA, IJCB 2023",
+    input="",  # two networks: `NOTES`
 )
+NOTES = """The UNet was trained with RGB in [-1, 1], 112 x 112, which the pipeline makes of aligned faces in any form.
+The recogniser's own colour order and range stand in `recognizer/config.json`, and it converts the pixel values itself.
+
+Weights: {weights}. Recogniser inside: {inside}."""
 USAGE = """from difiqa_hf import DifFIQAPipeline
 
 pipe = DifFIQAPipeline.from_pretrained("{folder}"RECOGNIZER)
@@ -156,7 +161,7 @@ def convert(path: Path, output: Path, weights: str = "raw", recognizer: PreTrain
     if recognizer is not None:
         usage = USAGE.replace("RECOGNIZER", "")
         inside = f"{type(recognizer).__name__}, under its own licence, which the one above does not replace"
-    write_card(path, ORIGIN, result, usage, f"Weights: {weights}. Recogniser inside: {inside}.")
+    write_card(path, ORIGIN, result, usage, NOTES.format(weights=weights, inside=inside))
     return result
 
 

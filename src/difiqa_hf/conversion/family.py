@@ -18,7 +18,7 @@ from difiqa_hf.conversion.checkpoint import (
     sha256,
 )
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.network import EMBEDDER_USAGE, SAME_CODE, probe_difference, write_network
+from difiqa_hf.conversion.network import EMBEDDER_USAGE, SAME_CODE, fill, probe_difference, write_network
 from difiqa_hf.conversion.registry import suggestion
 from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, write_card
 
@@ -100,9 +100,7 @@ class Family:
             check_fit(state, self.restore(model.state_dict()))
         except ValueError as error:
             raise ValueError(f"this looks like {self.title} but does not fit, {AS_PUBLISHED}: {error}") from error
-        counters = {key: value for key, value in model.state_dict().items() if is_counter(key)}
-        model.load_state_dict(counters | self.translate(state))  # half precision becomes float32 on the way
-        return model.requires_grad_(False).eval(), state
+        return fill(model, self.translate(state)), state
 
     def write(self, content: Any, path: Path, output: Path) -> Conversion:
         """Convert the content of `path` into the folder `output`."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, is_counter, sha256
+from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, sha256
 from difiqa_hf.conversion.file_types import check_type
-from difiqa_hf.conversion.network import EMBEDDER_USAGE, outputs, probe_images, write_network
+from difiqa_hf.conversion.network import EMBEDDER_USAGE, fill, outputs, probe_images, write_network
 from difiqa_hf.conversion.recognizers import WEBFACE600K
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 from difiqa_hf.conversion.shapes import iresnet_size
@@ -93,11 +93,12 @@ def iresnet_names(layers: list[Layer]) -> dict[str, Layer]:
         raise ValueError("an iResNet has three layers behind its last addition")
     bn2, fc, features = layers[additions[-1] + 1 :]
     named, stage, block = {"conv1": layers[0], "prelu": layers[1]}, 0, 0
-    for start, end in zip([2, *(i + 1 for i in additions)], additions, strict=False):
+    starts = [2, *(i + 1 for i in additions[:-1])]
+    for number, (start, end) in enumerate(zip(starts, additions, strict=True), 1):
         parts = layers[start:end]
         if len(parts) not in (len(BLOCK) - 1, len(BLOCK)) or (len(parts) < len(BLOCK) and stage == 0):
-            types = [layer.type for layer in parts]
-            raise ValueError(f"block {len(named)} of an iResNet has {len(BLOCK)} layers, or 4, found {types}")
+            types = ", ".join(layer.type for layer in parts)
+            raise ValueError(f"block {number} has {types}; the first of an iResNet's stage has {len(BLOCK)} layers")
         stage, block = (stage + 1, 0) if len(parts) == len(BLOCK) else (stage, block + 1)
         named |= {f"layer{stage}.{block}.{part}": layer for part, layer in zip(BLOCK, parts, strict=False)}
     return named | {"bn2": bn2, "fc": fc, "features": features}
@@ -157,9 +158,7 @@ def filled(model: PreTrainedModel, state: StateDict, named: dict[str, Layer]) ->
     for name, layer in named.items():
         check_layer(name, layer, model.get_submodule(name))
     check_fit(state, model.state_dict())
-    counters = {key: value for key, value in model.state_dict().items() if is_counter(key)}
-    model.load_state_dict(counters | state)
-    return model
+    return fill(model, state)
 
 
 def check_layer(name: str, layer: Layer, module: nn.Module) -> None:
@@ -184,14 +183,13 @@ def read(path: Path) -> PreTrainedModel:
     layers = read_layers(path)
     count = {kind: sum(layer.type == kind for layer in layers) for kind in (*LAYER_TYPES, "Add")}
     try:
-        model = mobilefacenet(layers) if count["BatchNormalization"] == 1 else iresnet(layers)
+        return mobilefacenet(layers) if count["BatchNormalization"] == 1 else iresnet(layers)
     except ValueError as error:
         found = ", ".join(f"{number} {kind}" for kind, number in count.items())
         raise ValueError(
             f"{path} is neither InsightFace's iResNet nor its MobileFaceNet with folded BatchNorm: {error}; "
             f"found {found}"
         ) from error
-    return model.requires_grad_(False).eval()
 
 
 def run_graph(path: Path, pixel_values: Tensor) -> np.ndarray:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from difiqa_hf.conversion.checkpoint import check_fit, first, is_counter, sha256
+from difiqa_hf.conversion.checkpoint import check_fit, first, sha256
 from difiqa_hf.conversion.file_types import check_type
 from difiqa_hf.conversion.frozen_graph import Node, read_graph
-from difiqa_hf.conversion.network import SAME_CODE, method_usage, probe_difference, write_network
+from difiqa_hf.conversion.network import SAME_CODE, fill, method_usage, probe_difference, write_network
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 from difiqa_hf.models.modeling_lightqnet import LightQNet, LightQNetConfig
 
@@ -44,8 +44,7 @@ def convert_lightqnet(path: str | Path) -> LightQNet:
         raise ValueError(
             f"{path} is not a LightQNet: {error}; found {len(constants)} constants ({first(sorted(constants))})"
         ) from error
-    model.load_state_dict({key: value for key, value in model.state_dict().items() if is_counter(key)} | state)
-    return model.eval()
+    return fill(model, state)
 
 
 def _translate(name: str, value: np.ndarray) -> tuple[str, torch.Tensor]:
@@ -86,7 +85,7 @@ def _config(graph: dict[str, Node], state: dict[str, torch.Tensor]) -> LightQNet
 
 def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`."""
-    model = convert_lightqnet(path).requires_grad_(False)
+    model = convert_lightqnet(path)
     written = write_network(model, output)
     count, difference = len(model.state_dict()), probe_difference(model, written)
     result = Conversion("lightqnet", output, count, None, difference, SAME_CODE, sha256(path))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from difiqa_hf.conversion.checkpoint import StateDict, is_counter
 from difiqa_hf.image_processing import FaceImageProcessor
 
 SAME_CODE = "this package's network with the file's weights, before and after writing; the authors' code did not run"
@@ -24,6 +25,13 @@ def method_usage(name: str) -> str:
 
 method = create_method("{name}", checkpoint="{{folder}}")
 method(FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values)  # higher is better"""
+
+
+def fill(model: PreTrainedModel, state: StateDict) -> PreTrainedModel:
+    """`model` with weights that `check_fit` found right, in eval mode; half precision becomes float32 on the way."""
+    counters = {key: value for key, value in model.state_dict().items() if is_counter(key)}
+    model.load_state_dict(counters | state)
+    return model.requires_grad_(False).eval()
 
 
 def write_network(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -17,7 +17,7 @@ class Origin:
         url: of the authors' repository.
         licence: as the authors state it, or that they state none.
         paper: to cite.
-        input: colours, range and size that the network was trained with; "" if there is no network.
+        input: colours, range and size that the network was trained with; "" if there is not one network.
     """
 
     title: str
