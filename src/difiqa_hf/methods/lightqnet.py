@@ -34,10 +34,7 @@ class LightQNetQuality(NetworkMethod):
         super().__init__(checkpoint, device)
 
     def load(self, checkpoint) -> nn.Module:
-        if str(checkpoint).endswith(".pb"):
-            model = convert_lightqnet(checkpoint).requires_grad_(False)
-        else:
-            model = super().load(checkpoint)
+        model = convert_lightqnet(checkpoint) if str(checkpoint).endswith(".pb") else super().load(checkpoint)
         if self.color_order not in (None, "rgb", "bgr"):
             raise ValueError(f"color_order must be 'rgb', 'bgr' or None, found {self.color_order!r}")
         model.config.color_order = self.color_order or model.config.color_order
