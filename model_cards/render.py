@@ -17,6 +17,7 @@ BEGIN, END = "<!-- results: rendered by model_cards/render.py -->", "<!-- end of
 BEGIN_BENCH, END_BENCH = "<!-- speed: rendered by model_cards/render.py -->", "<!-- end of speed -->"
 BENCHMARKS = {
     "lfw": "LFW",
+    "cfp-ff": "CFP-FF, identities 001-250",
     "cfp-fp": "CFP-FP, identities 001-250",
     "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
 }

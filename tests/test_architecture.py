@@ -18,13 +18,15 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 LAYERS = (
     {"outputs", "metrics"},
     {"alignment", "degradation", "diffusion", "image_processing", "models"},
-    {"comparison_files", "plots", "torch_metric"},
+    {"comparison_files", "onnx_graphs", "plots", "torch_metric"},
     {"conversion", "detection", "labels"},
     {"losses", "recognizers"},
     {"pipeline_difiqa"},
     {"methods"},
     {"benchmarks", "demo", "hub", "scoring"},
+    {"export"},
     {"cli"},
+    {"__main__"},
 )
 
 # In these folders files do not import each other, except those that the folder shares.
@@ -41,14 +43,15 @@ SIBLINGS = {
         "figures",
         "provenance",
         "runner",
+        "store",
         "tables",
     },
 }
 
 # The extras: imported inside functions, so that the package works without them.
 OPTIONAL = {
-    "cv2", "gradio", "h5py", "matplotlib", "onnx", "onnxruntime", "pandas", "pooch", "scipy", "skimage", "tensorboard",
-    "torchmetrics",
+    "cv2", "gradio", "h5py", "matplotlib", "onnx", "onnxruntime", "onnxscript", "pandas", "pooch", "scipy", "skimage",
+    "tensorboard", "torchmetrics",
 }  # fmt: skip
 
 

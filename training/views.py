@@ -126,9 +126,9 @@ def views_and_targets(
 ) -> tuple[Tensor, Tensor]:
     """Views (kinds, images, 3, 112, 112) uint8 and the teachers' embeddings of them (kinds, images, dims) float16.
 
-    With several teachers the embeddings stand side by side, each brought to the same mean length, so that cosines are
-    the mean of the teachers' cosines. One file a source and kind is kept in `cache`, so that a killed run, or one with
-    other sources, computes nothing twice.
+    With several teachers the embeddings stand side by side, each of mean length one over the first kind, so that a
+    cosine is near the mean of the teachers' cosines. One file a source and kind is kept in `cache`, so that a killed
+    run, or one with other sources, computes nothing twice.
     """
     check_kinds(kinds)
     answers = [torch.compile(teacher) if compile else teacher for teacher in teachers]
@@ -145,7 +145,18 @@ def views_and_targets(
                 pending.replace(file)
             done.append(torch.load(file, weights_only=True))
         columns.append([torch.stack(part) for part in zip(*done, strict=True)])
-    return torch.cat([views for views, _ in columns], 1), torch.cat([targets for _, targets in columns], 1)
+    targets = torch.cat([targets for _, targets in columns], 1)
+    return torch.cat([views for views, _ in columns], 1), balance(
+        targets, [teacher.config.embedding_size for teacher in teachers]
+    )
+
+
+def balance(targets: Tensor, sizes: list[int]) -> Tensor:
+    """Targets (kinds, images, sum of sizes) of several teachers: each teacher's part divided by its mean length."""
+    if len(sizes) == 1:
+        return targets
+    parts = [part.float() for part in targets.split(sizes, dim=-1)]
+    return torch.cat([part / part[0].norm(dim=-1).mean() for part in parts], dim=-1).half()
 
 
 @torch.no_grad()
@@ -153,9 +164,6 @@ def _answer(loader: DataLoader, teachers: list, device, name: str) -> tuple[Tens
     views, targets = [], []
     for batch in tqdm(loader, desc=name, mininterval=20):
         pixels = to_pixel_values(batch.to(device)).contiguous(memory_format=torch.channels_last)
-        lengths = [embed(teacher, pixels) for teacher in teachers]
-        if len(teachers) > 1:
-            lengths = [e / e.norm(dim=1).mean() for e in lengths]
         views.append(batch)
-        targets.append(torch.cat(lengths, 1).half().cpu())
+        targets.append(torch.cat([embed(teacher, pixels) for teacher in teachers], 1).half().cpu())
     return torch.cat(views), torch.cat(targets)

@@ -58,6 +58,7 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
         ({"metods": []}, r"unknown keys \['metods'\], missing \[\]"),
         ({"methods": []}, r"missing \['methods'\]"),
         ({"benchmarks": [{"name": "lfw"}]}, "a name and a root"),
+        ({"benchmarks": [{"name": "lfw", "root": "lfw", "fmr": 2}]}, r"fmr must be in \(0, 1\), found 2"),
         ({"protocol": "iso"}, "unknown protocol 'iso'"),
         ({"baseline": "norm"}, "baseline 'norm' is none of random, norm of tiny"),
     ],
@@ -66,6 +67,14 @@ def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, cha
     experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change))
     with pytest.raises(ValueError, match=message):
         Experiment.read(experiment)
+
+
+def test_a_benchmark_may_have_its_own_fmr(experiment, tmp_path):
+    benchmarks = [{"name": "lfw", "root": "lfw"}, {"name": "lfw-xq-synthetic", "root": "lfw", "fmr": 0.4}]
+    change = {"benchmarks": benchmarks, "methods": ["random"], "baseline": None}
+    experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change))
+    results = [result for _, result in run_experiment(Experiment.read(experiment), tmp_path / "out")]
+    assert [result["protocol"]["fmr"] for result in results] == [0.3, 0.4]
 
 
 def result(name, pauc, options=None, recognizer="r"):

@@ -1,15 +1,19 @@
 """Every converter on a rule-made checkpoint in the official layout: there, back, and the official forward pass."""
 
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import official
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
 import difiqa_hf.models  # noqa: F401  registers the networks
 from difiqa_hf.conversion import convert_checkpoint
+from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.registry import converter
 from rules import made_by_rule
 from toys import toy_faces
@@ -19,9 +23,9 @@ def prefixed(prefix: str, state: dict) -> dict:
     return {f"{prefix}{key}": value for key, value in state.items()}
 
 
-def case(content, state, forward, output="embeddings", color="rgb", unit=False) -> SimpleNamespace:
+def case(content, state, forward, output="embeddings", color="rgb", unit=False, prefix="") -> SimpleNamespace:
     """Content of the file, official state dict, official forward pass of official input, contract of the input."""
-    return SimpleNamespace(content=content, state=state, forward=forward, output=output, color=color, unit=unit)
+    return SimpleNamespace(**locals())
 
 
 def arcface() -> SimpleNamespace:
@@ -33,13 +37,20 @@ def magface() -> SimpleNamespace:
     state = made_by_rule(official.iresnet_shapes())
     classifier = {"fc.weight": torch.zeros(8, 20)}
     content = {"epoch": 25, "arch": "iresnet100", "state_dict": prefixed("features.module.", state) | classifier}
-    return case(content, state, lambda x: official.iresnet(state, x, eps=2e-5), color="bgr", unit=True)
+    return case(
+        content,
+        state,
+        lambda x: official.iresnet(state, x, eps=2e-5),
+        color="bgr",
+        unit=True,
+        prefix="features.module.",
+    )
 
 
 def adaface() -> SimpleNamespace:
     state = made_by_rule(official.ir_shapes(True) | official.embedding_shapes())
     content = {"epoch": 25, "state_dict": prefixed("model.", state) | {"head.kernel": torch.zeros(8, 20)}}
-    return case(content, state, lambda x: official.ir_embedding(state, x, True), color="bgr")
+    return case(content, state, lambda x: official.ir_embedding(state, x, True), color="bgr", prefix="model.")
 
 
 def curricularface() -> SimpleNamespace:
@@ -49,7 +60,8 @@ def curricularface() -> SimpleNamespace:
 
 def sdd_fiqa() -> SimpleNamespace:
     state = made_by_rule(official.ir_shapes(False) | official.quality_shapes())
-    return case(prefixed("module.", state), state, lambda x: official.ir_quality(state, x), "quality")
+    content = prefixed("module.", state)
+    return case(content, state, lambda x: official.ir_quality(state, x), "quality", prefix="module.")
 
 
 def cr_fiqa() -> SimpleNamespace:
@@ -110,6 +122,11 @@ def converted(request, tmp_path):
     return made
 
 
+def family_of(made: SimpleNamespace) -> Family:
+    found = converter(made.kind)
+    return found if isinstance(found, Family) else found.family_of(made.content)
+
+
 def official_input(faces: torch.Tensor, color: str, unit: bool) -> torch.Tensor:
     """RGB pixel values in [-1, 1] as the authors' scripts feed them: RGB or BGR, in [-1, 1] or [0, 1]."""
     faces = faces.flip(1) if color == "bgr" else faces
@@ -129,7 +146,7 @@ def test_there_and_back_and_the_official_forward_pass(converted):
     wrong = converted.forward(official_input(faces, converted.color, not converted.unit))
     assert not torch.allclose(found, wrong, atol=1e-2)  # and so is the other range
 
-    family = converter(converted.kind)
+    family = family_of(converted)
     back = family.restore(model.state_dict())
     assert back.keys() == converted.state.keys()
     assert all(torch.equal(back[key], converted.state[key]) for key in back)
@@ -137,11 +154,11 @@ def test_there_and_back_and_the_official_forward_pass(converted):
     assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(back), 0, 0)
 
 
-def test_folder_is_complete(converted):
+def test_folder_is_complete(converted, monkeypatch):
     names = {path.name for path in converted.folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
     card = (converted.folder / "README.md").read_text()
-    origin, digest = converter(converted.kind).origin, converted.result.source_sha256
+    origin, digest = family_of(converted).origin, converted.result.source_sha256
     for fact in (origin.url, origin.licence, origin.title, digest, f"difiqa convert {converted.kind}"):
         assert fact in card
     assert str(converted.folder.parent) not in card + (converted.folder / "config.json").read_text()
@@ -152,13 +169,17 @@ def test_folder_is_complete(converted):
     processor = AutoImageProcessor.from_pretrained(converted.folder)
     assert (processor.color_order, processor.size) == ("rgb", {"height": 112, "width": 112})  # always canonical
 
+    monkeypatch.chdir(converted.folder.parent)
+    Image.new("RGB", (112, 112), "gray").save("face_aligned_112.jpg")
+    exec(card.split("```python\n")[1].split("```")[0], {})  # what the card tells its reader to type
+
 
 def test_a_file_of_another_family_is_named(converted, tmp_path):
     other = "arcface" if converted.kind not in ("arcface", "cosface") else "difiqa-r"
-    with pytest.raises(ValueError, match=r"source\.pth is not .*; found .*; this looks like .*, kind ") as error:
+    with pytest.raises(ValueError, match=r"source\.pth: this is not .*; found .*; this looks like .*: kind ") as error:
         convert_checkpoint(other, converted.file, tmp_path / "other")
     named = str(error.value).rsplit("kind ", 1)[1]
-    assert named == converted.kind or (named, converted.kind) == ("arcface", "cosface")
+    assert named == ("arcface or cosface" if converted.kind in ("arcface", "cosface") else converted.kind)
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
@@ -174,17 +195,53 @@ def test_altered_file_is_refused(converted, change, tmp_path):
     else:
         inside[key] = torch.zeros(3)
     torch.save(converted.content, tmp_path / "altered.pth")
-    with pytest.raises(ValueError, match=r"altered\.pth looks like .* but does not fit"):
+    with pytest.raises(ValueError, match=r"altered\.pth: this looks like .* but does not fit") as error:
         convert_checkpoint(converted.kind, tmp_path / "altered.pth", tmp_path / "altered")
+    key = key.removeprefix(converted.prefix)
+    found = {
+        "missing": f"missing (1): {key}",
+        "unexpected": "not of this network (1)",
+        "shape": f"{key} has shape (3,)",
+    }
+    assert found[change] in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "cosface"])  # which is arcface's
+def test_every_missing_tensor_is_named(name):
+    made = CASES[name]()
+    made.kind = name.split(" ")[0]
+    family = family_of(made)
+    if "(T)" in name:
+        model = family.build(made.state)  # of one size, whatever the state dict
+        family = replace(family, build=lambda state: model)
+    for key in [key for key in made.state if not key.endswith("num_batches_tracked")]:
+        with pytest.raises(ValueError, match=rf" (no|missing \(1\):) {re.escape(key)}\b| {re.escape(key)} is missing"):
+            family.network(without(made, key))
+
+
+def without(made: SimpleNamespace, key: str) -> dict:
+    """The content of the file, one tensor less."""
+    inside = made.content.get("state_dict", made.content)
+    inside = {name: value for name, value in inside.items() if name != made.prefix + key}
+    return made.content | {"state_dict": inside} if "state_dict" in made.content else inside
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda state: state | {"fc.bias": torch.full_like(state["fc.bias"], float("nan"))}, "does not agree"),
-        (lambda state: state | {"conv1.weight": torch.tensor(1.0)}, "is not what 'arcface' stands for"),
-        (lambda state: prefixed("module.", state) | {"stray.weight": torch.ones(1)}, "stray|module"),
-        (lambda state: {number: value for number, value in enumerate(state.values())}, "found|stands for"),
+        (lambda state: state | {"fc.bias": torch.full_like(state["fc.bias"], float("nan"))}, "fc.bias is not finite"),
+        (lambda state: state | {"fc.bias": state["fc.bias"].to(torch.complex64)}, "fc.bias holds complex64, not float"),
+        (lambda state: state | {"fc.bias": state["fc.bias"].int()}, "fc.bias holds int32, not floating point"),
+        (lambda state: state | {"fc.bias": state["fc.bias"].bool()}, "fc.bias holds bool, not floating point"),
+        (lambda state: state | {"bn1.num_batches_tracked": torch.tensor(0.5)}, "holds float32, not a whole number"),
+        (lambda state: state | {"conv1.weight": state["conv1.weight"].to_sparse()}, "is torch.sparse_coo, not plain"),
+        (lambda state: state | {"conv1.weight": torch.tensor(1.0)}, r"conv1.weight has shape \(\), not 4 dimensions"),
+        (lambda state: state | {"fc.weight": torch.zeros(8, 7)}, "7 features are no square map of 12 channels"),
+        (lambda state: prefixed("module.", state) | {"stray.weight": torch.ones(1)}, r"\(1\): stray.weight"),
+        (lambda state: {number: value for number, value in enumerate(state.values())}, r"found a dictionary .*\(0, 1"),
+        (lambda state: list(state.values()), "found a single list"),
+        (lambda state: {}, "found a dictionary with 0 entries"),
+        (lambda state: state["fc.bias"], "found a single Tensor"),
     ],
 )
 def test_damaged_file_leaves_no_folder(damage, message, tmp_path):

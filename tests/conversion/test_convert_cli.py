@@ -17,7 +17,11 @@ def test_convert(tmp_path, capsys):
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert f"largest difference of {len(state)} values or tensors: 0\n" in printed
-    assert "largest difference on the probe (the file's weights in memory against the written folder): 0" in printed
+    assert (
+        "on the probe (this package's network with the file's weights, before and after writing; the authors' code"
+        in printed
+    )
+    assert "did not run): 0\n" in printed
     assert load_recognizer(tmp_path / "out").config.widths == [*official.WIDTHS]
     assert main(arguments) == 1
     assert "not an empty folder" in capsys.readouterr().err

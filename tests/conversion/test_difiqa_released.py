@@ -1,11 +1,14 @@
 """The released diffusion checkpoint: raw or averaged weights, schedule, pipeline folder."""
 
+import json
+import re
+
 import pytest
 import torch
 
 from difiqa_hf import DifFIQAPipeline
 from difiqa_hf.conversion import convert_checkpoint
-from difiqa_hf.conversion.difiqa_released import UNET_KEYS, make_scheduler
+from difiqa_hf.conversion.difiqa_released import UNET_KEYS, make_scheduler, network
 from difiqa_hf.diffusion import alphas_cumprod
 from difiqa_hf.models.unet_released import ReleasedUNet2DModel
 from rules import made_by_rule
@@ -77,15 +80,38 @@ def test_without_recogniser_the_user_names_one(published, tmp_path):
     "change, found",
     [
         (lambda content: content.pop("model"), "'model' with alphas_cumprod .* found a dictionary with 4 entries"),
-        (lambda content: content["model"].pop("alphas_cumprod"), "its 'model' is .* tensors"),
-        (lambda content: content["model"].pop("model.downs.0.0.block1.norm.bias"), "does not fit: .*Missing key"),
+        (
+            lambda content: content["model"].pop("alphas_cumprod"),
+            "'model' with alphas_cumprod;.* its 'model' .* tensors",
+        ),
+        (lambda content: content.update(model=[1]), "'model' with alphas_cumprod .* its 'model' a single list"),
+        (
+            lambda content: content["model"].pop("model.downs.0.0.block1.norm.bias"),
+            r"does not fit, .*: missing \(1\): downs.0.0.block1.norm.bias$",
+        ),
         (
             lambda content: content["model"].update({"model.surprise": torch.zeros(1)}),
-            "1 keys do not belong to .*surprise",
+            r"does not fit, .*: not of this network \(1\): surprise$",
+        ),
+        (
+            lambda content: content.update(model={k: v for k, v in content["model"].items() if ".downs." not in k}),
+            r"does not fit, .*: no tensor begins with downs\.$",
+        ),
+        (
+            lambda content: content["model"].update({"model.downs.x.0.mlp.1.bias": torch.zeros(1)}),
+            r"not of this network \(1\): downs.x.0.mlp.1.bias$",
+        ),
+        (
+            lambda content: content["model"].update({"model.final_conv.bias": torch.zeros(3, dtype=torch.complex64)}),
+            r"wrong \(1\): final_conv.bias holds complex64, not floating point$",
         ),
         (
             lambda content: content["model"].update(alphas_cumprod=torch.linspace(1, 0, 1000)),
-            r"not the cosine one .* 1000 steps, alphas_cumprod from 1\.000000",
+            r"not the cosine one .* 1000 steps: alphas_cumprod runs from 1\.000000 to 0 and differs by up to 0\.",
+        ),
+        (
+            lambda content: content["model"].update(alphas_cumprod=torch.linspace(1, 0, 100)),
+            r"alphas_cumprod has shape \(100,\), not \(1000,\)$",
         ),
     ],
 )
@@ -94,3 +120,33 @@ def test_wrong_checkpoint_is_named(published, change, found, tmp_path):
     torch.save(published[0], tmp_path / "model.pt")
     with pytest.raises(ValueError, match=rf"(?s)model\.pt: .*{found}"):
         convert_checkpoint("difiqa", tmp_path / "model.pt", tmp_path / "out")
+
+
+def test_every_missing_tensor_is_named(published):
+    content, raw, _ = published
+    for key in raw:
+        process = {name: value for name, value in content["model"].items() if name != f"model.{key}"}
+        with pytest.raises(ValueError, match=rf"[ .]{re.escape(key)}(;|$| is missing$)"):
+            network({"model": process}, "raw")
+
+
+def test_the_average_of_a_checkpoint_without_one(published, tmp_path):
+    del published[0]["ema"]
+    torch.save(published[0], tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"that has 'ema' with ema_model.alphas_cumprod and ema_model.model.init_conv"):
+        convert_checkpoint("difiqa", tmp_path / "model.pt", tmp_path / "out", weights="ema")
+
+
+def test_other_kinds_name_the_checkpoint(published, tmp_path):
+    torch.save(published[0], tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"this looks like DifFIQA as released \(diffusion model\): kind difiqa$"):
+        convert_checkpoint("cosface", tmp_path / "model.pt", tmp_path / "out")
+
+
+@pytest.mark.slow  # 143 million parameters
+def test_the_published_size(shared, tmp_path):
+    """Names and shapes of the released network at width 128, values by rule, through a file and back."""
+    shapes = json.loads((shared / "golden" / "released" / "keys_dim128.json").read_text())
+    torch.save({"step": 1, "model": process(made_by_rule(shapes))}, tmp_path / "model.pt")
+    result = convert_checkpoint("difiqa", tmp_path / "model.pt", tmp_path / "out")
+    assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(shapes), 0, 0)

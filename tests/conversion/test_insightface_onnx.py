@@ -1,11 +1,11 @@
 """InsightFace's ONNX recognisers, from graphs in their layout: folded BatchNorm, numbered weights."""
 
-import numpy as np
 import official
 import pytest
 import torch
 
 from difiqa_hf.conversion import convert_checkpoint
+from difiqa_hf.conversion.insightface_onnx import read
 from difiqa_hf.recognizers import embed, load_recognizer
 from rules import made_by_rule
 from toys import toy_faces
@@ -117,17 +117,84 @@ def test_mobilefacenet_with_the_real_weights(shared, tmp_path):
     assert all(torch.equal(value, converted.state_dict()[key]) for key, value in original.state_dict().items())
 
 
+def change(path, kind: str, number: int, **attributes) -> None:
+    """Rewrite the attributes of the node of a type that comes as `number` in the graph; None removes one."""
+    model = onnx.load(path)
+    node = [node for node in model.graph.node if node.op_type == kind][number]
+    kept = [item for item in node.attribute if item.name not in attributes]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    new = {name: value for name, value in attributes.items() if value is not None}
+    node.attribute.extend(onnx.helper.make_attribute(name, value) for name, value in new.items())
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "attributes", "found"),
+    [
+        ("Conv", 0, {"strides": [2, 2]}, r"conv1, a Conv, has strides \[2, 2\], not \[1, 1\]"),
+        ("Conv", 2, {"strides": [1, 1]}, r"layer1.0.conv2, a Conv, has strides \[1, 1\], not \[2, 2\]"),
+        ("Conv", 3, {"strides": None}, r"layer1.0.downsample.0, a Conv, has strides \[1, 1\], not \[2, 2\]"),
+        ("Conv", 1, {"pads": [0, 0, 0, 0]}, r"layer1.0.conv1, a Conv, has pads \[0, 0, 0, 0\], not \[1, 1, 1, 1\]"),
+        ("Conv", 1, {"pads": [0, 0, 2, 2]}, r"layer1.0.conv1, a Conv, has pads \[0, 0, 2, 2\]"),
+        ("Conv", 1, {"dilations": [2, 2]}, r"layer1.0.conv1, a Conv, has dilations \[2, 2\], not \[1, 1\]"),
+        ("Conv", 1, {"auto_pad": "SAME_LOWER"}, "layer1.0.conv1, a Conv, has auto_pad b'SAME_LOWER'"),
+        ("Conv", 1, {"group": 2}, "layer1.0.conv1, a Conv, has group 2, not 1"),
+        ("Gemm", 0, {"alpha": 0.5}, "fc, a Gemm, has alpha 0.5, not 1"),
+        ("Gemm", 0, {"transB": 0}, "fc, a Gemm, has transB 0, not 1"),
+        ("BatchNormalization", 1, {"epsilon": 1e-3}, r"layer2.0.bn1, a BatchNormalization, has epsilon 0.001"),
+    ],
+)
+def test_a_graph_that_computes_otherwise_is_refused(kind, number, attributes, found, tmp_path):
+    """Before the probe, which would have to notice it otherwise."""
+    write_iresnet(made_by_rule(official.iresnet_shapes()), tmp_path / "other.onnx")
+    read(tmp_path / "other.onnx")
+    change(tmp_path / "other.onnx", kind, number, **attributes)
+    with pytest.raises(ValueError, match=rf"other\.onnx is neither .* BatchNorm: {found}.*; found 15 Conv"):
+        read(tmp_path / "other.onnx")
+
+
+def test_what_no_layer_tells_is_left_to_the_probe(tmp_path):
+    """The same layers, a shortcut that begins elsewhere: no folder."""
+    write_iresnet(made_by_rule(official.iresnet_shapes()), tmp_path / "w600k_r50.onnx")
+    model = onnx.load(tmp_path / "w600k_r50.onnx")
+    addition = [node for node in model.graph.node if node.op_type == "Add"][2]  # of a block without a convolution there
+    addition.input[1] = addition.input[0]
+    onnx.save(model, tmp_path / "w600k_r50.onnx")
+    with pytest.raises(ValueError, match="does not agree with the file: largest difference of the probe"):
+        convert_checkpoint("insightface-onnx", tmp_path / "w600k_r50.onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["complex64", "int32"])
+def test_weights_of_other_numbers_are_refused(content, tmp_path):
+    state = made_by_rule(official.iresnet_shapes())
+    write_iresnet(state, tmp_path / "other.onnx")
+    model = onnx.load(tmp_path / "other.onnx")
+    bias = model.graph.initializer[1]  # of the first convolution
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias).astype(content), bias.name))
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=rf"wrong \(\d\): bn1\.\w+ holds {content}, not floating point"):
+        read(tmp_path / "other.onnx")
+
+
 def test_other_graphs_are_named(tmp_path):
     state = made_by_rule(official.iresnet_shapes())
     graph = Graph()
     weight, bias = fold(state, "conv1", "bn1")
     graph.save(graph.add("Softmax", [graph.conv("input.1", weight, bias)]), 8, tmp_path / "other.onnx")
-    with pytest.raises(ValueError, match=r"other\.onnx is not one of .* of other types than theirs are Softmax"):
+    with pytest.raises(ValueError, match=r"other\.onnx is not one of .*: it has Softmax among 2 nodes"):
         convert_checkpoint("insightface-onnx", tmp_path / "other.onnx", tmp_path / "out")
     graph = Graph()
     graph.save(graph.conv("input.1", weight, bias), 8, tmp_path / "short.onnx")
-    with pytest.raises(ValueError, match=r"short\.onnx is neither .*'Conv': 1"):
+    with pytest.raises(ValueError, match=r"short\.onnx is neither .*: an iResNet has .*; found 1 Conv"):
         convert_checkpoint("insightface-onnx", tmp_path / "short.onnx", tmp_path / "out")
-    (tmp_path / "torn.onnx").write_bytes(np.arange(99, dtype=np.uint8).tobytes())
-    with pytest.raises(ValueError, match=r"torn\.onnx is no"):
+    torn = (tmp_path / "short.onnx").read_bytes()[:99]
+    (tmp_path / "torn.onnx").write_bytes(torn)
+    with pytest.raises(ValueError, match=r"torn\.onnx is damaged, or no ONNX model \(99 bytes\); fetch it again"):
         convert_checkpoint("insightface-onnx", tmp_path / "torn.onnx", tmp_path / "out")
+
+
+def test_the_detector_is_no_recogniser(shared, tmp_path):
+    with pytest.raises(ValueError, match=r"yunet.* is not one of InsightFace's recognisers.*: it has MaxPool, Relu, "):
+        convert_checkpoint("insightface-onnx", shared / "weights" / "yunet" / "yunet_n_640_640.onnx", tmp_path / "out")

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoImageProcessor
 
+from difiqa_hf.conversion import convert_checkpoint
 from difiqa_hf.conversion.frozen_graph import read_graph
 from difiqa_hf.conversion.lightqnet import convert_lightqnet
 from difiqa_hf.methods import create_method
 from difiqa_hf.models.modeling_lightqnet import WIDTHS, resize_levels
+from toys import toy_faces, toy_lightqnet
 
 
 def varint(value: int) -> bytes:
@@ -91,9 +94,20 @@ def test_released_graphs_give_the_golden_scores(shared, width, color_order):
     assert np.abs(quality.numpy() - golden[f"{width}_{color_order}"]).max() < 1e-6
 
 
-def test_another_colour_order_leaves_the_callers_model_alone():
-    from toys import toy_faces, toy_lightqnet
+@pytest.mark.parametrize("width", WIDTHS)
+def test_released_graphs_convert(shared, width, tmp_path):
+    """The folder scores as the graph, hence as the golden scores; its configuration holds the colour order."""
+    file = shared / "weights" / "lightqnet" / f"lightqnet-{width}.pb"
+    result = convert_checkpoint("lightqnet", file, tmp_path / "out")
+    assert result.probe_difference == 0 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
+    converted = create_method("lightqnet", checkpoint=tmp_path / "out")
+    assert converted.model.config.color_order == "bgr"
+    assert AutoImageProcessor.from_pretrained(tmp_path / "out").color_order == "rgb"
+    faces = toy_faces(2, 4)
+    assert torch.equal(converted(faces), create_method("lightqnet", checkpoint=file)(faces))
 
+
+def test_another_colour_order_leaves_the_callers_model_alone():
     model, x = toy_lightqnet(), toy_faces(2)
     bgr, rgb = (create_method("lightqnet", checkpoint=model, color_order=order) for order in ("bgr", "rgb"))
     assert model.config.color_order == "bgr" and torch.equal(rgb(x.flip(1)), bgr(x)) and not torch.equal(rgb(x), bgr(x))

@@ -1,6 +1,8 @@
 """The four released recognisers of ../shared/weights: strict loading, golden embeddings, accuracy on LFW."""
 
+import re
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import AutoImageProcessor
 
 from difiqa_hf.conversion import convert_checkpoint
-from difiqa_hf.conversion.recognizers import convert_recognizer, read_recognizer
+from difiqa_hf.conversion.recognizers import RECOGNIZER, convert_recognizer
 from difiqa_hf.recognizers import embed, load_recognizer
 
 # name -> (parameters, accuracy in percent on LFW's ten folds)
@@ -90,12 +93,41 @@ def test_what_torch_save_wrote_converts_too(shared, name, wrap, golden, tmp_path
 
 
 def test_every_tensor_of_the_file_arrives(shared, name):
-    """There and back by value: numbered tensors, of which each appears in the result exactly once."""
-    layout = read_recognizer(shared / "weights" / f"{name}.safetensors")[1]
+    """There by value, numbered tensors of which each appears in the result exactly once; and back."""
     state = load_file(shared / "weights" / f"{name}.safetensors")
+    family = RECOGNIZER.family_of(state)
     numbered = {key: torch.full(value.shape, float(i + 1)) for i, (key, value) in enumerate(state.items())}
-    arrived = [value.flatten()[0].item() for value in layout.translate(numbered).values()]
+    translated = family.translate(numbered)
+    arrived = [value.flatten()[0].item() for value in translated.values()]
     assert sorted(number for number in arrived if number) == [i + 1 for i in range(len(state))]
+    back = family.restore(translated)
+    assert back.keys() == state.keys() and all(torch.equal(back[key], numbered[key]) for key in back)
+
+
+def test_input_contract(shared, name, tmp_path):
+    """Each network's colour order and range are in its configuration; the processor's are always canonical."""
+    file = shared / "weights" / f"{name}.safetensors"
+    result = convert_checkpoint("recognizer", file, tmp_path / "out")
+    assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(load_file(file)), 0, 0)
+    config = load_recognizer(tmp_path / "out").config
+    mean, std = {
+        "mobilefacenet_relu6_ms1m": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+        "mobilefacenet_casia_112x96": ([127.5] * 3, [128.0] * 3),
+    }.get(name, ([127.5] * 3, [127.5] * 3))
+    assert config.color_order == "rgb" and config.crop == ([0, 8, 112, 96] if "112x96" in name else None)
+    assert list(config.image_mean) == pytest.approx(mean) and list(config.image_std) == pytest.approx(std)
+    processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
+    assert (processor.color_order, processor.size) == ("rgb", {"height": 112, "width": 112})
+
+
+def test_every_missing_tensor_is_named(shared, name):
+    state = load_file(shared / "weights" / f"{name}.safetensors")
+    family = RECOGNIZER.family_of(state)
+    model = family.build(state)  # of one size, whatever the state dict
+    family = replace(family, build=lambda state: model)
+    for key in [key for key in state if not key.endswith("num_batches_tracked")]:
+        with pytest.raises(ValueError, match=rf" (no|missing \(1\):) {re.escape(key)}\b"):
+            family.network({other: value for other, value in state.items() if other != key})
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
@@ -109,15 +141,15 @@ def test_altered_file_is_refused(shared, name, change, tmp_path):
     else:
         state[key] = torch.zeros(1, 2, 3)
     save_file(state, tmp_path / "altered.safetensors")
-    with pytest.raises(ValueError, match=r"altered\.safetensors looks like .* but does not fit") as error:
+    with pytest.raises(ValueError, match=r"altered\.safetensors: this looks like .* but does not fit") as error:
         convert_recognizer(tmp_path / "altered.safetensors")
-    found = {"missing": "Missing key", "unexpected": "surprise.weight", "shape": "size mismatch"}[change]
-    assert found in str(error.value)
+    found = {"missing": f"missing (1): {key}", "unexpected": "not of this network (1): surprise.weight"}
+    assert found.get(change, f"{key} has shape (1, 2, 3), not (") in str(error.value)
 
 
 def test_unknown_file_is_named_with_its_keys(tmp_path):
     save_file({"bert.embeddings.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors holds no known recogniser: 1 keys.*bert\.embeddings"):
+    with pytest.raises(ValueError, match=r"other\.safetensors: this is not one .* found 1 tensors \(bert\.emb"):
         convert_recognizer(tmp_path / "other.safetensors")
 
 

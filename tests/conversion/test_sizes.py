@@ -48,7 +48,7 @@ def test_ediffiqa(size, depth, millions):
     base = official.iresnet_shapes(LAYERS[depth], WIDTHS, 64, 512) if depth else official.mobilefacenet_shapes()
     head = {"mlp.l1.weight": (1024, 512), "mlp.l1.bias": (1024,), "mlp.l2.weight": (1, 1024), "mlp.l2.bias": (1,)}
     state = on_meta({f"base_model.{key}": shape for key, shape in base.items()} | head)
-    family = converter("ediffiqa")
+    family = converter("ediffiqa").family_of(state)
     with torch.device("meta"):
         model = family.build(state)
         back = family.restore(model.state_dict())

@@ -10,11 +10,10 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from difiqa_hf.conversion.difiqa_released import UNET_KEYS
+from difiqa_hf.conversion import convert_checkpoint
 from difiqa_hf.diffusion import ReleasedNoise, add_noise, alphas_cumprod, blend, released_posterior, restore
-from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
-from difiqa_hf.models.unet_released import ReleasedUNet2DModel
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
+from difiqa_hf.recognizers import embed, load_recognizer
 from rules import made_by_rule
 from toys import toy_faces
 
@@ -23,15 +22,20 @@ CASES = {"dim16_t5_n2": (0, 123, 2), "dim16_t5_n10": (40, 7, 10)}
 
 
 @pytest.fixture(scope="module")
-def pipeline(shared):
-    """The released networks at width 16, weights by rule."""
+def pipeline(shared, tmp_path_factory):
+    """The released networks at width 16, weights by rule: two files in the published layout, converted and loaded."""
+    folder = tmp_path_factory.mktemp("released")
     keys = json.loads((shared / "golden" / "released" / "keys_dim16.json").read_text())
-    unet = ReleasedUNet2DModel(dim=16).eval()
-    unet.load_state_dict(UNET_KEYS.forward(made_by_rule(keys["unet"])))
-    recognizer = IResNetRecognizer(IResNetConfig.from_depth(18)).eval()
-    recognizer.load_state_dict(made_by_rule(keys["recognizer_iresnet18"]))
-    scheduler = DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2")
-    pipeline = DifFIQAPipeline(unet, scheduler, recognizer, variant="released")
+    torch.save(made_by_rule(keys["recognizer_iresnet18"]), folder / "backbone.pth")
+    convert_checkpoint("cosface", folder / "backbone.pth", folder / "cosface")
+    unet = {f"model.{key}": value for key, value in made_by_rule(keys["unet"]).items()}
+    schedule = alphas_cumprod(DDPMScheduler(beta_schedule="squaredcos_cap_v2"))
+    torch.save({"step": 1, "model": unet | {"alphas_cumprod": schedule.float()}}, folder / "model.pt")
+    recognizer = load_recognizer(folder / "cosface")
+    result = convert_checkpoint("difiqa", folder / "model.pt", folder / "difiqa", recognizer=recognizer)
+    assert (result.tensors, result.tensor_difference) == (len(keys["unet"]), 0)
+    pipeline = DifFIQAPipeline.from_pretrained(folder / "difiqa")
+    assert pipeline.config.variant == "released"
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -56,6 +60,15 @@ def test_images_and_schedule(case, pipeline):
     golden, seed, _, _ = case
     assert relative_error(toy_faces(2, seed)[:, :, ::4, ::4], golden["images"]) < 1e-6
     assert (alphas_cumprod(pipeline.scheduler) - golden["alphas_cumprod"].double()).abs().max() < 1e-6
+
+
+def test_networks(case, pipeline):
+    golden, seed, _, _ = case
+    with torch.no_grad():
+        restored = pipeline.unet(toy_faces(2, seed + 1), torch.tensor([3, 77])).sample
+        embeddings = embed(pipeline.recognizer, toy_faces(2, seed + 2))
+    assert relative_error(restored[:, :, ::4, ::4], golden["unet_out"]) < 1e-3
+    assert relative_error(embeddings, golden["fr_out"]) < 1e-3
 
 
 @pytest.mark.slow

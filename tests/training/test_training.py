@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from toys import toy_faces, toy_pipeline, toy_recognizer
 
 TRAINING = Path(__file__).parents[2] / "training"
 sys.path.insert(0, str(TRAINING))
+from distill_recognizer import choose, mirror_partners  # noqa: E402
 from images import read_images  # noqa: E402
-from views import check_kinds, make_view  # noqa: E402
+from views import balance, check_kinds, make_view  # noqa: E402
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
         "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
@@ -149,6 +151,29 @@ def test_views_depend_on_nothing_but_seed_kind_and_image():
     for kinds in (["blurred"], ["varied", "varied"]):
         with pytest.raises(ValueError, match="views are original, mirror, degraded, varied, morph"):
             check_kinds(kinds)
+
+
+def test_half_of_the_pairs_are_a_view_and_its_mirror_image():
+    views = ["original", "mirror", "varied", "varied-mirror", "morph", "varied2"]
+    assert mirror_partners(views).tolist() == [1, 0, 3, 2, -1, -1]
+    args = Namespace(views=views, train_batch_size=3000, seed=0, mirror_pairs=0.5)
+    (first, second), images = choose(0, 0, 7, args)
+    assert (first != second).all() and images.unique().tolist() == list(range(7))
+    paired = second == mirror_partners(views)[first]
+    # 4 of 6 kinds have a partner: half of those by choice, a fifth of the rest by chance
+    assert paired.float().mean().item() == pytest.approx(4 / 6 * (0.5 + 0.5 / 5), abs=0.03)
+    args.mirror_pairs = 1.0
+    (first, second), _ = choose(0, 0, 7, args)
+    assert (second == mirror_partners(views)[first])[first < 4].all()
+
+
+def test_several_teachers_weigh_the_same_whatever_their_lengths():
+    generator = torch.Generator().manual_seed(0)
+    long, short = torch.randn(2, 50, 8, generator=generator) * 9, torch.randn(2, 50, 32, generator=generator)
+    both = balance(torch.cat((long, short), dim=-1), [8, 32]).float()
+    for part in both.split([8, 32], dim=-1):
+        assert part[0].norm(dim=-1).mean().item() == pytest.approx(1, abs=1e-3)
+    assert torch.equal(balance(long, [8]), long)
 
 
 def test_an_empty_set_is_a_clear_error(tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import os
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,14 @@ class Available:
     digests: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     problems: dict[str, str]
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """What a score of every image of `benchmark` may depend on: its bytes, and what is done to them."""
+        return tuple(
+            hashlib.sha256("\n".join((digest, self.benchmark.treatment(i))).encode()).hexdigest()
+            for i, digest in enumerate(self.digests)
+        )
 
     @property
     def content(self) -> str:

@@ -73,6 +73,10 @@ class Benchmark:
         """What is done to the stored images, beyond reading them."""
         return ""
 
+    def treatment(self, index: int) -> str:
+        """What is done to stored image `index`, in full; "" for nothing."""
+        return ""
+
     @property
     def sides(self) -> tuple[str, ...]:
         """Names of what is compared."""

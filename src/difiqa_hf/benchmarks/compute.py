@@ -1,22 +1,26 @@
-"""Embeddings and qualities of a benchmark's images: every image is loaded once, and nothing is computed twice."""
+"""Embeddings and qualities of a benchmark's images: every image is loaded once, and nothing is computed twice.
 
-import hashlib
+An image that several benchmarks share is computed for the first of them only. Processes of `accelerate launch` share
+the images that are left.
+"""
+
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from difiqa_hf import __version__
 from difiqa_hf.benchmarks.available import Available
+from difiqa_hf.benchmarks.store import Output, Store
 from difiqa_hf.image_processing import FaceImageProcessor
 
 CHUNK = 128  # images; what is computed is kept so often
+PATIENCE = timedelta(days=2)  # of a process that waits for the others
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,16 @@ class Task:
     fingerprint: str
 
 
-@dataclass(frozen=True, eq=False)
-class Output:
-    """The result of a task.
+def process_state():
+    """accelerate's `PartialState` if this is one of several processes of `accelerate launch`, else None."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    Attributes:
-        values: (images, ...), in the order of the benchmark's images.
-        seconds: what computing it took, when it was computed; without reading the images.
-        cached: whether it was read from the cache.
-    """
-
-    values: np.ndarray
-    seconds: float
-    cached: bool
+    # Without `cpu`, accelerate takes several processes on a machine without accelerator for one each.
+    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=cpu, timeout=PATIENCE)
 
 
 def compute_outputs(
@@ -53,80 +54,54 @@ def compute_outputs(
     """Run every task on every image, in batches, with a progress bar on stderr; read from and add to `cache_dir`.
 
     Results are kept chunk by chunk, so a run that was interrupted goes on where it stopped.
+
+    Raises:
+        ValueError: if several processes have no cache to meet in, or a task that cannot be cached.
     """
-    paths = [cache_path(cache_dir, available.content, task) for task in tasks]
-    outputs = [read_output(path) for path in paths]
-    missing = [i for i, output in enumerate(outputs) if output is None]
-    if missing:
-        todo = [(tasks[i], paths[i]) for i in missing]
-        for i, output in zip(missing, _run(available, todo, batch_size), strict=True):
-            outputs[i] = output
-            write_output(paths[i], output)
-            for part in paths[i].parent.glob(f"{paths[i].stem}.from-*.npz") if paths[i] else ():
-                part.unlink()
-    return outputs
+    state = process_state()
+    if state and (cache_dir is None or not all(task.fingerprint for task in tasks)):
+        raise ValueError(
+            f"{state.num_processes} processes meet in the cache: they need a cache folder and methods and recognisers "
+            "with a fingerprint, which plain functions lack"
+        )
+    stores = [Store(cache_dir, task.fingerprint) for task in tasks]
+    keys = available.keys
+    index, count = (state.process_index, state.num_processes) if state else (0, 1)
+    own = {key: i for i, key in enumerate(keys) if int(key, 16) % count == index}  # an image may have several names
+    missing = [i for key, i in own.items() if not all(key in store for store in stores)]
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    if chunks:
+        with tqdm(total=sum(map(len, chunks)), desc=available.benchmark.name, unit="image") as bar:
+            for chunk in chunks:
+                _run(available, tasks, stores, chunk, batch_size, bar)
+    if state:
+        state.wait_for_everyone()
+        for store in stores:
+            store.read()
+    return [store.output(keys) for store in stores]
 
 
-def _run(available: Available, tasks: Sequence[tuple[Task, Path | None]], batch_size: int) -> list[Output]:
-    """Every chunk of images, by the tasks that have not done it yet."""
-    count, chunks, step = len(available.benchmark.images), [[] for _ in tasks], max(CHUNK, batch_size)
-    with tqdm(total=count, desc=available.benchmark.name, unit="image") as bar:
-        for start in range(0, count, step):
-            stop = min(start + step, count)
-            paths = [path and path.with_name(f"{path.stem}.from-{start}-to-{stop}.npz") for _, path in tasks]
-            done = [read_output(path) for path in paths]
-            todo = [i for i, output in enumerate(done) if output is None]
-            batches = [range(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)]
-            computed = _chunk(available, [tasks[i][0] for i in todo], batches, bar) if todo else []
-            for i, output in zip(todo, computed, strict=True):
-                done[i] = output
-                write_output(paths[i], output)
-            for chunk, output in zip(chunks, done, strict=True):
-                chunk.append(output)
-            bar.update(stop - bar.n)
-    return [
-        Output(np.concatenate([part.values for part in chunk]), sum(part.seconds for part in chunk), False)
-        for chunk in chunks
-    ]
-
-
-def _chunk(available: Available, tasks: Sequence[Task], batches: Iterable[range], bar: tqdm) -> list[Output]:
-    """Batches of images, each loaded once for all tasks."""
-    processor, values, seconds = FaceImageProcessor(), [[] for _ in tasks], [0.0] * len(tasks)
-    for batch in batches:
-        images = [available.benchmark.load_image(i) for i in batch]
-        pixel_values = processor(images, return_tensors="pt")["pixel_values"]
-        for i, task in enumerate(tasks):
+def _run(
+    available: Available, tasks: Sequence[Task], stores: Sequence[Store], chunk: list[int], batch_size: int, bar: tqdm
+) -> None:
+    """A chunk of images, each loaded once for all tasks that have not seen it yet."""
+    processor, keys = FaceImageProcessor(), available.keys
+    todo = [[i for i in chunk if keys[i] not in store] for store in stores]
+    values, seconds = [[] for _ in tasks], [0.0] * len(tasks)
+    for start in range(0, len(chunk), batch_size):
+        batch = chunk[start : start + batch_size]
+        pixel_values = processor([available.benchmark.load_image(i) for i in batch], return_tensors="pt")[
+            "pixel_values"
+        ]
+        for n, task in enumerate(tasks):
+            places = [place for place, i in enumerate(batch) if i in todo[n]]
+            if not places:
+                continue
             begin = time.perf_counter()
             with torch.no_grad():
-                values[i].append(task.function(pixel_values).cpu().numpy())
-            seconds[i] += time.perf_counter() - begin
+                values[n].append(task.function(pixel_values[places]).cpu())
+            seconds[n] += time.perf_counter() - begin
         bar.update(len(batch))
-    return [Output(np.concatenate(v), s, False) for v, s in zip(values, seconds, strict=True)]
-
-
-def cache_path(cache_dir: str | Path | None, content: str, task: Task) -> Path | None:
-    """File of a result: named by the SHA-256 of the images' content, the task's fingerprint and our version."""
-    if cache_dir is None or not task.fingerprint:
-        return None
-    key = hashlib.sha256("\n".join((content, task.fingerprint, __version__)).encode()).hexdigest()
-    return Path(cache_dir) / f"{key}.npz"
-
-
-def read_output(path: Path | None) -> Output | None:
-    """A stored result, or None where there is none."""
-    if path is None or not path.exists():
-        return None
-    with np.load(path) as data:
-        return Output(data["values"], float(data["seconds"]), True)
-
-
-def write_output(path: Path | None, output: Output) -> None:
-    """Store a result; whoever is interrupted leaves no half file under the final name."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, values=output.values, seconds=output.seconds)
-    partial.replace(path)
+    for store, images, value, second in zip(stores, todo, values, seconds, strict=True):
+        if images:
+            store.add([keys[i] for i in images], torch.cat(value).numpy(), second)

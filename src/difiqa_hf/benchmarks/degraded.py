@@ -30,6 +30,10 @@ class DegradedBenchmark(Benchmark):
         code = hashlib.sha256(inspect.getsource(degradation).encode()).hexdigest()[:12]
         return f"degradation {code}, seed {self.seed}"
 
+    def treatment(self, index: int) -> str:
+        name = self.images[index]
+        return f"{self.recipe}, {name}" if _MARK in name else ""
+
     def source(self, index: int) -> str:
         return self.images[index].partition(_MARK)[0]
 

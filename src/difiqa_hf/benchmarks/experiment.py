@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from difiqa_hf.benchmarks import load_benchmark
+from difiqa_hf.benchmarks.compute import process_state
 from difiqa_hf.benchmarks.runner import evaluate_benchmark
 from difiqa_hf.methods import create_method
 from difiqa_hf.metrics.options import checked_options
@@ -19,7 +20,8 @@ class Experiment:
     """What is evaluated. Paths are relative to the experiment's file.
 
     Attributes:
-        benchmarks: each {"name", "root"} and what else `load_benchmark` takes, such as "pairs".
+        benchmarks: each {"name", "root"} and what else `load_benchmark` takes, such as "pairs"; also "fmr", where it
+            differs from that of the others.
         recognizers: name in the results -> file, folder or repository; None for the shipped one.
         methods: names, or {"name"} with what `create_method` takes and a "label" for the tables.
         baseline: name or label of the method that every other is compared with, on the same resamples.
@@ -64,7 +66,8 @@ class Experiment:
             for entry in content["methods"]
         ]
         experiment = cls(**content)
-        checked_options(experiment.protocol, experiment.fmr, experiment.options)
+        for benchmark in experiment.benchmarks:
+            checked_options(experiment.protocol, benchmark.get("fmr", experiment.fmr), experiment.options)
         if experiment.baseline not in (None, *experiment.labels):
             raise ValueError(f"{path}: baseline {experiment.baseline!r} is none of {', '.join(experiment.labels)}")
         return experiment
@@ -80,8 +83,9 @@ def run_experiment(
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Evaluate benchmark by benchmark; yields every result and its file `output/<benchmark>.json`, once written.
 
-    Run again with the same `cache_dir` it computes only what is missing.
+    Run again with the same `cache_dir` it computes only what is missing. Of several processes the first one writes.
     """
+    state = process_state()  # first: it chooses the device of this process
     common = {"seed": experiment.seed, "device": experiment.device}
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in experiment.methods]
     labels = [entry.pop("label", None) for entry in entries]
@@ -91,18 +95,20 @@ def run_experiment(
         name: load_recognizer(source, device=experiment.device) for name, source in experiment.recognizers.items()
     }
     Path(output).mkdir(parents=True, exist_ok=True)
-    for entry in experiment.benchmarks:
+    for entry in map(dict, experiment.benchmarks):
+        fmr = entry.pop("fmr", experiment.fmr)
         benchmark = load_benchmark(**{"seed": experiment.seed} | entry)
         result = evaluate_benchmark(
             benchmark, recognizers, methods,
-            fmr=experiment.fmr, protocol=experiment.protocol, options=experiment.options, seed=experiment.seed,
+            fmr=fmr, protocol=experiment.protocol, options=experiment.options, seed=experiment.seed,
             batch_size=experiment.batch_size, device=experiment.device, cache_dir=cache_dir,
             num_resamples=experiment.num_resamples, baseline=baseline,
         )  # fmt: skip
         for row, label in zip(result["results"], labels * len(recognizers), strict=True):
             row |= {"label": label} if label else {}
         path = Path(output) / f"{benchmark.name}.json"
-        write_json(path, result)
+        if state is None or state.is_main_process:
+            write_json(path, result)
         yield path, result
 
 

@@ -52,6 +52,9 @@ class TemplateBenchmark(Benchmark):
     def recipe(self) -> str:
         return "" if self.points is None else "aligned by the five points of the benchmark"
 
+    def treatment(self, index: int) -> str:
+        return "" if self.points is None else f"aligned by {self.points[index].tolist()}"
+
     def finish(self, image: Image.Image, index: int) -> Image.Image:
         return image if self.points is None else align(image, self.points[index])
 

@@ -1,6 +1,6 @@
 """Error-versus-discard figures of quality methods on a benchmark, for one or more recognisers, with provenance."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import torch
 
 from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.base import Benchmark
-from difiqa_hf.benchmarks.compute import Output, Task, compute_outputs
+from difiqa_hf.benchmarks.compute import Task, compute_outputs, process_state
 from difiqa_hf.benchmarks.figures import Judge
 from difiqa_hf.benchmarks.provenance import describe, hardware, versions
+from difiqa_hf.benchmarks.store import Output
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.recognizers import embed, recognizer_fingerprint, weights_revision
@@ -45,7 +46,8 @@ def evaluate_benchmark(
         seed: of methods given by name and of the bootstrap.
         batch_size: images at once.
         device: where the recognisers and the methods given by name run.
-        cache_dir: keeps embeddings and qualities between calls; safe to delete.
+        cache_dir: keeps embeddings and qualities between calls; safe to delete. Processes of `accelerate launch` share
+            the work through it, and each returns the whole result.
         num_resamples: of the bootstrap intervals; benchmarks of more than 100,000 comparisons get fewer.
         options: of the protocol, see `error_discard`.
         baseline: index of the method that every other is compared with, on the same resamples.
@@ -69,7 +71,7 @@ def evaluate_benchmark(
     embeddings, qualities = outputs[: len(recognizers)], outputs[len(recognizers) :]
 
     judge = Judge(available, options | {"fmr": fmr, "protocol": protocol}, seed, num_resamples, cache_dir)
-    results = _rows(judge, zip(recognizers.items(), embeddings, strict=True), methods, qualities, baseline)
+    results = _rows(judge, list(zip(recognizers.items(), embeddings, strict=True)), methods, qualities, baseline)
     return {
         "benchmark": describe(available),
         "protocol": {"name": protocol, "fmr": fmr, "options": resolved},
@@ -83,26 +85,34 @@ def evaluate_benchmark(
 
 def _rows(
     judge: Judge,
-    embedded: Iterable[tuple[tuple[str, Any], Output]],
+    embedded: Sequence[tuple[tuple[str, Any], Output]],
     methods: Sequence[QualityMethod],
     qualities: Sequence[Output],
     baseline: int | None,
 ) -> list[dict[str, Any]]:
-    """One entry of the results per recogniser and method."""
-    kept, rows = judge.available.benchmark, []
+    """One entry of the results per recogniser and method; processes share them."""
+    kept, state = judge.available.benchmark, process_state()
     sides = [kept.side_qualities(quality.values) for quality in qualities]
-    for (name, recognizer), embedding in embedded:
-        revision = weights_revision(recognizer)
-        similarity = cosine_similarity(kept.side_embeddings(embedding.values), kept.pairs)
-        for i, (method, quality) in enumerate(zip(methods, qualities, strict=True)):
-            row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
-            row |= {"recognizer": name, "recognizer_revision": revision}
-            row |= judge.figures(similarity, sides[i])
-            if baseline is not None and i != baseline:
-                row["against_baseline"] = judge.difference(similarity, sides[i], sides[baseline])
-            row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}
-            rows.append(row)
-    return rows
+    numbers = range(len(embedded) * len(methods))
+    numbers, rows, similarity = numbers[state.process_index :: state.num_processes] if state else numbers, [], {}
+    for number in numbers:
+        r, i = divmod(number, len(methods))
+        (name, recognizer), embedding = embedded[r]
+        if r not in similarity:
+            similarity = {r: cosine_similarity(kept.side_embeddings(embedding.values), kept.pairs)}
+        row = {"method": methods[i].name, "method_fingerprint": methods[i].fingerprint}
+        row |= {"method_revision": methods[i].revision}
+        row |= {"recognizer": name, "recognizer_revision": weights_revision(recognizer)}
+        row |= judge.figures(similarity[r], sides[i])
+        if baseline is not None and i != baseline:
+            row["against_baseline"] = judge.difference(similarity[r], sides[i], sides[baseline])
+        row["seconds"] = {"quality": _seconds(qualities[i]), "embedding": _seconds(embedding)}
+        rows.append((number, row))
+    if state:
+        from accelerate.utils import gather_object
+
+        rows = sorted(gather_object(rows), key=lambda entry: entry[0])
+    return [row for _, row in rows]
 
 
 def _embedding_task(recognizer, device: str) -> Task:

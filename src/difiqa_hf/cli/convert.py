@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert, print the differences."""
     from difiqa_hf.conversion import convert_checkpoint
+    from difiqa_hf.scoring import hide_loading_bars
 
+    hide_loading_bars()
     options = {} if args.weights is None else {"weights": args.weights}
     if args.recognizer is not None:
         options["recognizer"] = args.recognizer

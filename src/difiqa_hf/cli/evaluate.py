@@ -2,6 +2,7 @@
 
 One benchmark by --benchmark, --root and --method, or many by --experiment, a JSON file with "benchmarks"
 (name, root), "recognizers" (name: file, folder or repository, null for the shipped one) and "methods".
+Processes of `accelerate launch` share the images through the folder of --cache.
 """
 
 import argparse
@@ -49,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.output.parent.is_dir():
         raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
     from difiqa_hf.benchmarks import load_benchmark
+    from difiqa_hf.benchmarks.compute import process_state
     from difiqa_hf.benchmarks.runner import evaluate_benchmark
     from difiqa_hf.benchmarks.tables import format_results
     from difiqa_hf.methods import create_method
     from difiqa_hf.recognizers import load_recognizer
 
+    state = process_state()  # first: it chooses the device of this process
     benchmark = load_benchmark(
         args.benchmark, args.root, pairs=args.pairs, seed=args.seed, template_quality=args.template_quality
     )
@@ -72,18 +75,21 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         cache_dir=args.cache,
     )
-    args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(format_results(results))
+    if state is None or state.is_main_process:
+        args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(format_results(results))
     return 0
 
 
 def run_experiment_file(args: argparse.Namespace) -> int:
     """Every benchmark of the experiment, its table as soon as it is there."""
+    from difiqa_hf.benchmarks.compute import process_state
     from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
     from difiqa_hf.benchmarks.tables import format_results
 
     for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache):
-        print(f"{format_results(result)}\nwritten: {path}\n")
+        if (state := process_state()) is None or state.is_main_process:
+            print(f"{format_results(result)}\nwritten: {path}\n")
     return 0
 
 

@@ -1,18 +1,10 @@
 """AdaFace: an IR network with middle BatchNorm within a Lightning checkpoint; BGR."""
 
-from typing import Any
-
-from difiqa_hf.conversion.checkpoint import StateDict, without_prefix
+from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import ir_size
 from difiqa_hf.models.modeling_ir import IRConfig, IRRecognizer
-
-
-def unwrap(content: Any) -> StateDict | None:
-    """`state_dict`, of it what begins with `model.`; the classifier `head.*` is left."""
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    return without_prefix(state, "model.") if isinstance(state, dict) else None
 
 
 def build(state: StateDict) -> IRRecognizer:
@@ -27,10 +19,12 @@ ADAFACE = Family(
         url="https://github.com/mk-minchul/AdaFace",
         licence="MIT",
         paper="Kim et al., AdaFace, CVPR 2022",
-        input="BGR, (x - 127.5) / 127.5",
+        input="BGR, (x - 127.5) / 127.5, 112 x 112",
     ),
     markers=("input_layer.0.weight", "body.0.res_layer.5.weight", "output_layer.3.weight"),
-    unwrap=unwrap,
+    within=("state_dict",),
+    prefixes=("model.",),
+    dropped=("head.",),  # the classifier
     build=build,
 )
 CONVERTERS = {"adaface": ADAFACE}

@@ -1,8 +1,9 @@
 """CR-FIQA: an iResNet with a linear layer `qs` on its embedding."""
 
 from difiqa_hf.conversion.checkpoint import StateDict
-from difiqa_hf.conversion.family import REGRESSOR_USAGE, Family
+from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.keymap import KeyMap
+from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
@@ -27,8 +28,7 @@ CR_FIQA = Family(
     ),
     markers=("conv1.weight", "layer1.0.bn1.weight", "fc.weight", "qs.weight"),
     build=build,
-    translate=KEYS.forward,
-    restore=KEYS.backward,
-    usage=REGRESSOR_USAGE,
+    keys=KEYS,
+    usage=method_usage("cr-fiqa"),
 )
 CONVERTERS = {"cr-fiqa": CR_FIQA}

@@ -1,8 +1,9 @@
 """DifFIQA(R): an iResNet-100 with a linear head, `base.*` and `linear.*`."""
 
-from difiqa_hf.conversion.checkpoint import StateDict, without_prefix
-from difiqa_hf.conversion.family import REGRESSOR_USAGE, Family
+from difiqa_hf.conversion.checkpoint import StateDict
+from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.keymap import KeyMap
+from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
@@ -12,7 +13,7 @@ KEYS = KeyMap([("base", "backbone"), ("linear", "head")], "DifFIQA(R)")
 
 def build(state: StateDict) -> DifFIQARegressor:
     """A regressor on an iResNet of the size of `state`, unbounded as released."""
-    backbone = {"model_type": "iresnet", **iresnet_size(without_prefix(state, "base."))}
+    backbone = {"model_type": "iresnet", **iresnet_size(state, "base.")}
     return DifFIQARegressor(DifFIQARegressorConfig(backbone_config=backbone))
 
 
@@ -26,8 +27,7 @@ DIFIQA_R = Family(
     ),
     markers=("base.conv1.weight", "base.layer1.0.bn1.weight", "linear.weight"),
     build=build,
-    translate=KEYS.forward,
-    restore=KEYS.backward,
-    usage=REGRESSOR_USAGE,
+    keys=KEYS,
+    usage=method_usage("difiqa-r"),
 )
 CONVERTERS = {"difiqa-r": DIFIQA_R}

@@ -7,11 +7,16 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import DDPMScheduler
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, describe, read_checkpoint, sha256, without_prefix
+from difiqa_hf.conversion.checkpoint import StateDict, check_fit, describe, is_state_dict, sha256, without_prefix
+from difiqa_hf.conversion.family import AS_PUBLISHED, of_file
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, write_card
+from difiqa_hf.conversion.network import SAME_CODE, probe_images
+from difiqa_hf.conversion.registry import suggestion
+from difiqa_hf.conversion.result import Conversion, Converter, Origin, largest_difference, write_card
+from difiqa_hf.conversion.shapes import numbers, shape_of
 from difiqa_hf.diffusion import alphas_cumprod
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.models.unet_released import ReleasedUNet2DModel
@@ -58,12 +63,18 @@ ORIGIN = Origin(
     url="https://github.com/LSIbabnikz/DifFIQA",
     licence="MIT",
     paper="Babnik et al., DifFIQA, IJCB 2023",
+    input="",  # two networks: `NOTES`
 )
+NOTES = """The UNet was trained with RGB in [-1, 1], 112 x 112, which the pipeline makes of aligned faces in any form.
+The recogniser's own colour order and range stand in `recognizer/config.json`, and it converts the pixel values itself.
+
+Weights: {weights}. Recogniser inside: {inside}."""
 USAGE = """from difiqa_hf import DifFIQAPipeline
 
-pipe = DifFIQAPipeline.from_pretrained("{folder}"{recognizer})
+pipe = DifFIQAPipeline.from_pretrained("{folder}"RECOGNIZER)
 pipe(["face_aligned_112.jpg"], seed=0).quality  # variant "released": the authors' five terms"""
 
+MARKERS = {"alphas_cumprod", "model.init_conv.weight"}
 # which weights -> the part of the checkpoint, and what stands before the names of the whole diffusion process there
 WEIGHTS = {"raw": ("model", ""), "ema": ("ema", "ema_model.")}
 
@@ -82,21 +93,28 @@ def published_unet(content: Any, weights: str = "raw") -> StateDict:
         raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, found {weights!r}")
     part, prefix = WEIGHTS[weights]
     process = content.get(part) if isinstance(content, dict) else None
-    state = without_prefix(process, f"{prefix}model.") if isinstance(process, dict) else {}
-    if "init_conv.weight" not in state or f"{prefix}alphas_cumprod" not in process:
-        inside = f"; its {part!r} is {describe(process)}" if process is not None else ""
+    found = process.keys() if is_state_dict(process) else set()
+    lacking = sorted(prefix + key for key in MARKERS if prefix + key not in found)
+    if lacking:
+        inside = f", its {part!r} {describe(process)}" if process is not None else ""
         raise ValueError(
-            f"this is not {ORIGIN.title}: that has {part!r} with {prefix}alphas_cumprod and "
-            f"{prefix}model.init_conv.weight; found {describe(content)}{inside}"
+            f"this is not {ORIGIN.title}: that has {part!r} with {' and '.join(lacking)}; found {describe(content)}"
+            f"{inside}{suggestion(content, 'difiqa')}"
         )
-    schedule = process[f"{prefix}alphas_cumprod"].double()
-    ours = alphas_cumprod(make_scheduler())
-    if schedule.shape != ours.shape or (schedule - ours).abs().max() > 1e-6:
+    check_schedule(process[f"{prefix}alphas_cumprod"])
+    return without_prefix(process, f"{prefix}model.")
+
+
+def check_schedule(found: Tensor) -> None:
+    """Refuse another noise schedule than the published one: its weights would be right, and all scores wrong."""
+    expected = alphas_cumprod(make_scheduler())
+    check_fit({"alphas_cumprod": found}, {"alphas_cumprod": expected})
+    difference = (found.double() - expected).abs().max()
+    if difference > 1e-6:
         raise ValueError(
-            f"the schedule of the file is not the cosine one over 1000 steps: {len(schedule)} steps, "
-            f"alphas_cumprod from {schedule[0]:.6f} to {schedule[-1]:.3g}"
+            f"the schedule of the file is not the cosine one over {len(expected)} steps: alphas_cumprod runs from "
+            f"{found[0]:.6f} to {found[-1]:.3g} and differs by up to {difference:.3g}"
         )
-    return state
 
 
 def make_scheduler() -> DDPMScheduler:
@@ -104,17 +122,21 @@ def make_scheduler() -> DDPMScheduler:
     return DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2")
 
 
-def build(state: StateDict) -> ReleasedUNet2DModel:
-    """A UNet with the published weights, of the size that their shapes tell."""
-    dim = len(state["init_conv.weight"])
-    stages = len({key.split(".")[1] for key in state if key.startswith("downs.")})
-    mults = [len(state[f"downs.{i}.3.weight"]) // dim for i in range(stages)]
-    unet = ReleasedUNet2DModel(dim=dim, dim_mults=mults)
+def network(content: Any, weights: str) -> tuple[ReleasedUNet2DModel, StateDict]:
+    """A UNet with the published weights, of the size that their shapes tell, and their state dict."""
+    state = published_unet(content, weights)
     try:
-        unet.load_state_dict(UNET_KEYS.forward(state))
-    except RuntimeError as error:
-        raise ValueError(f"this looks like {ORIGIN.title} but does not fit: {error}") from error
-    return unet.requires_grad_(False).eval()
+        dim = shape_of(state, "init_conv.weight", 4)[0]
+        stages = 1 + max((stage for (stage,) in numbers(state, r"downs\.(\d+)\..+")), default=-1)
+        mults = [shape_of(state, f"downs.{i}.3.weight", 4)[0] // dim for i in range(stages)]
+        if not mults:
+            raise ValueError("no tensor begins with downs.")
+        unet = ReleasedUNet2DModel(dim=dim, dim_mults=mults)
+        check_fit(state, UNET_KEYS.backward(unet.state_dict()))
+    except ValueError as error:
+        raise ValueError(f"this looks like {ORIGIN.title} but does not fit, {AS_PUBLISHED}: {error}") from error
+    unet.load_state_dict(UNET_KEYS.forward(state))
+    return unet.requires_grad_(False).eval(), state
 
 
 def convert(path: Path, output: Path, weights: str = "raw", recognizer: PreTrainedModel | None = None) -> Conversion:
@@ -126,37 +148,32 @@ def convert(path: Path, output: Path, weights: str = "raw", recognizer: PreTrain
         recognizer: M, to be stored with it (as released: insightface's CosFace R100); without, users name one when
             they load the pipeline.
     """
-    try:
-        state = published_unet(read_checkpoint(path), weights)
-        unet = build(state)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    unet.save_pretrained(output / "unet")
-    make_scheduler().save_pretrained(output / "scheduler")
-    FaceImageProcessor().save_pretrained(output / "image_processor")
-    if recognizer is not None:
-        recognizer.save_pretrained(output / "recognizer")
-    (output / "model_index.json").write_text(json.dumps(model_index(recognizer), indent=2) + "\n")
-
-    written = ReleasedUNet2DModel.from_pretrained(output / "unet").eval()
+    unet, state = of_file(path, network, weights)
+    written = write_pipeline(unet, recognizer, output)
+    tensor_difference = largest_difference(state, UNET_KEYS.backward(written.state_dict()))
     probe = probe_images(1, 32)  # the network is convolutional: a small image shows as much as a large one
     with torch.no_grad():
         difference = (unet(probe, 4).sample - written(probe, 4).sample).abs().max().item()
     result = Conversion(
-        "difiqa",
-        output,
-        len(state),
-        largest_difference(state, UNET_KEYS.backward(written.state_dict())),
-        difference,
-        "the file's weights in memory against the written folder, 32 x 32, t = 5",
-        sha256(path),
+        "difiqa", output, len(state), tensor_difference, difference, f"{SAME_CODE}; 32 x 32, t = 5", sha256(path)
     )
-    usage = USAGE.format(folder=output.name, recognizer="" if recognizer is not None else ", recognizer=…")
-    inside = "none: name one when loading"
+    usage, inside = USAGE.replace("RECOGNIZER", ", recognizer=…"), "none: name one when loading"
     if recognizer is not None:
+        usage = USAGE.replace("RECOGNIZER", "")
         inside = f"{type(recognizer).__name__}, under its own licence, which the one above does not replace"
-    write_card(output / "README.md", path, ORIGIN, result, usage, f"Weights: {weights}. Recogniser inside: {inside}.")
+    write_card(path, ORIGIN, result, usage, NOTES.format(weights=weights, inside=inside))
     return result
+
+
+def write_pipeline(unet: ReleasedUNet2DModel, recognizer: PreTrainedModel | None, folder: Path) -> ReleasedUNet2DModel:
+    """The folder of a pipeline; returns the UNet that loads from it."""
+    unet.save_pretrained(folder / "unet")
+    make_scheduler().save_pretrained(folder / "scheduler")
+    FaceImageProcessor().save_pretrained(folder / "image_processor")
+    if recognizer is not None:
+        recognizer.save_pretrained(folder / "recognizer")
+    (folder / "model_index.json").write_text(json.dumps(model_index(recognizer), indent=2) + "\n")
+    return ReleasedUNet2DModel.from_pretrained(folder / "unet").eval()
 
 
 def model_index(recognizer: PreTrainedModel | None) -> dict:
@@ -178,4 +195,9 @@ def model_index(recognizer: PreTrainedModel | None) -> dict:
     }
 
 
-CONVERTERS = {"difiqa": convert}
+def recognises(content: Any) -> bool:
+    """Whether this is the content of a checkpoint of the released training."""
+    return isinstance(content, dict) and is_state_dict(content.get("model")) and content["model"].keys() >= MARKERS
+
+
+CONVERTERS = {"difiqa": Converter(ORIGIN.title, convert, recognises)}

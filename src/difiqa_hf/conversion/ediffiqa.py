@@ -1,12 +1,13 @@
 """eDifFIQA: an iResNet-100, 50 or 18 (L, M, S) or a MobileFaceNet-512 (T), each with a two-layer head."""
 
-import torch
+from dataclasses import replace
 
-from difiqa_hf.conversion.checkpoint import StateDict, without_prefix
-from difiqa_hf.conversion.family import REGRESSOR_USAGE, Family
-from difiqa_hf.conversion.keymap import KeyMap
+from difiqa_hf.conversion.checkpoint import StateDict
+from difiqa_hf.conversion.family import Choice, Family
+from difiqa_hf.conversion.keymap import HeadKeyMap, KeyMap
+from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
-from difiqa_hf.conversion.shapes import iresnet_size
+from difiqa_hf.conversion.shapes import iresnet_size, shape_of
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
 
 HEAD = [("mlp.l1", "head.0"), ("mlp.l2", "head.2")]
@@ -31,56 +32,53 @@ def _mobilefacenet_names() -> list[tuple[str, str]]:
     return [*pairs, ("linear", "fc"), ("bn", "norm")]
 
 
-MOBILEFACENET_KEYS = KeyMap(
+MOBILEFACENET_KEYS = HeadKeyMap(
     [*HEAD, *((f"base_model.{foreign}", f"backbone.{ours}") for foreign, ours in _mobilefacenet_names())],
     "eDifFIQA (T)",
+    "backbone.fc",
+    convolution=False,
+    bias=False,
 )
 
 
-def is_mobilefacenet(state: StateDict) -> bool:
-    """Whether these are the names of size T, published or ours."""
-    return "base_model.conv1.conv.weight" in state or "backbone.stem.0.conv.weight" in state
+def build_iresnet(state: StateDict) -> DifFIQARegressor:
+    """Sizes S, M and L: the regressor of the size of `state`."""
+    backbone = {"model_type": "iresnet", **iresnet_size(state, "base_model.")}
+    return DifFIQARegressor(DifFIQARegressorConfig(backbone_config=backbone, head_width=head_width(state)))
 
 
-def build(state: StateDict) -> DifFIQARegressor:
-    """The regressor of the size of `state`; that of size T normalises the embedding."""
-    if is_mobilefacenet(state):
-        backbone = {"model_type": "mobilefacenet", "embedding_size": len(state["base_model.linear.weight"])}
-    else:
-        backbone = {"model_type": "iresnet", **iresnet_size(without_prefix(state, "base_model."))}
-    width, normalize = len(state["mlp.l1.weight"]), is_mobilefacenet(state)
-    return DifFIQARegressor(
-        DifFIQARegressorConfig(backbone_config=backbone, head_width=width, normalize_embeddings=normalize)
-    )
+def build_mobilefacenet(state: StateDict) -> DifFIQARegressor:
+    """Size T: its head sees the embedding at unit length."""
+    embedding_size, _ = shape_of(state, "base_model.linear.weight", 2)
+    backbone = {"model_type": "mobilefacenet", "embedding_size": embedding_size}
+    config = DifFIQARegressorConfig(backbone_config=backbone, head_width=head_width(state), normalize_embeddings=True)
+    return DifFIQARegressor(config)
 
 
-def translate(state: StateDict) -> StateDict:
-    """Published names -> ours; the embedding layer of size T has no bias, ours has one of zeros."""
-    if not is_mobilefacenet(state):
-        return IRESNET_KEYS.forward(state)
-    bias = torch.zeros(len(state["base_model.linear.weight"]))
-    return {"backbone.fc.bias": bias, **MOBILEFACENET_KEYS.forward(state)}
+def head_width(state: StateDict) -> int:
+    """Between the two layers of the head."""
+    return shape_of(state, "mlp.l1.weight", 2)[0]
 
 
-def restore(state: StateDict) -> StateDict:
-    """Our names -> published ones."""
-    if not is_mobilefacenet(state):
-        return IRESNET_KEYS.backward(state)
-    return MOBILEFACENET_KEYS.backward({key: value for key, value in state.items() if key != "backbone.fc.bias"})
-
-
-EDIFFIQA = Family(
+MARKERS = ("mlp.l1.weight", "mlp.l2.weight")
+IRESNET = Family(
     kind="ediffiqa",
     origin=Origin(
-        title="eDifFIQA (iResNet or MobileFaceNet with a two-layer quality head)",
+        title="eDifFIQA (S, M or L: iResNet with a two-layer quality head)",
         url="https://github.com/LSIbabnikz/eDifFIQA",
         licence="none stated by the authors",
         paper="Babnik et al., eDifFIQA, IEEE TBIOM 2024",
     ),
-    markers=("mlp.l1.weight", "mlp.l2.weight"),
-    build=build,
-    translate=translate,
-    restore=restore,
-    usage=REGRESSOR_USAGE,
+    markers=("base_model.conv1.weight", *MARKERS),
+    build=build_iresnet,
+    keys=IRESNET_KEYS,
+    usage=method_usage("difiqa-r"),  # the same class of network
 )
-CONVERTERS = {"ediffiqa": EDIFFIQA}
+MOBILEFACENET = replace(
+    IRESNET,
+    origin=replace(IRESNET.origin, title="eDifFIQA (T: MobileFaceNet with a two-layer quality head)"),
+    markers=("base_model.conv1.conv.weight", *MARKERS),
+    build=build_mobilefacenet,
+    keys=MOBILEFACENET_KEYS,
+)
+CONVERTERS = {"ediffiqa": Choice("eDifFIQA", (IRESNET, MOBILEFACENET))}

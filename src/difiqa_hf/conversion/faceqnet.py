@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from difiqa_hf.conversion.checkpoint import StateDict, sha256
-from difiqa_hf.conversion.family import outputs
-from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, write_card
-from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, sha256
+from difiqa_hf.conversion.file_types import check_type
+from difiqa_hf.conversion.network import SAME_CODE, fill, method_usage, probe_difference, write_network
+from difiqa_hf.conversion.result import Conversion, Converter, Origin, largest_difference, write_card
 from difiqa_hf.models.modeling_quality_resnet import QualityResNet, QualityResNetConfig
 
 ORIGIN = Origin(
@@ -24,13 +23,8 @@ ORIGIN = Origin(
     url="https://github.com/uam-biometrics/FaceQnet",
     licence="none stated",
     paper="Hernandez-Ortega et al., FaceQnet, ICB 2019",
-    input="224 x 224, BGR, 0 to 255, detector's crop without alignment; here resized from",
+    input="BGR, 0 to 255, 224 x 224, a detector's crop without alignment",
 )
-USAGE = """from difiqa_hf import FaceImageProcessor, create_method
-
-method = create_method("faceqnet", checkpoint="{folder}")
-method(FaceImageProcessor()(["face_112.jpg"]).pixel_values)  # 0 to 1, higher is better"""
-
 STEM = "conv1/7x7_s2"
 PARTS = ("1x1_reduce", "3x3", "1x1_increase")  # convolutions of a block, in their order
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -47,15 +41,13 @@ def read_h5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
         import h5py
     except ImportError as error:
         raise ImportError("reading Keras's .h5 files needs h5py: pip install 'difiqa-hf[keras]'") from error
+    check_type(path, "hdf5")
     if not h5py.is_hdf5(path):
-        with path.open("rb") as file:
-            raise ValueError(f"{path} is no HDF5 file: it begins with {file.read(16)!r}")
+        raise ValueError(f"{path} is not an HDF5 file (Keras), or damaged: fetch it again")
     with h5py.File(path) as file:
         root = file.get("model_weights", file)
         if "layer_names" not in root.attrs:
-            raise ValueError(
-                f"{path} is no Keras model: no layer_names, it holds {', '.join(list(file)[:4]) or 'nothing'}"
-            )
+            raise ValueError(f"{path} is no Keras model: no layer_names, it holds {first(list(file)) or 'nothing'}")
         weights = {}
         for layer in map(_text, root.attrs["layer_names"]):
             for name in map(_text, root[layer].attrs["weight_names"]):
@@ -177,37 +169,26 @@ def read_faceqnet(path: Path) -> tuple[QualityResNet, StateDict]:
     """
     weights, described = read_h5(path)
     if f"{STEM}/kernel" not in weights:
-        raise ValueError(
-            f"{path} is not FaceQnet: no layer {STEM}; {len(weights)} weights, the first {list(weights)[:3]}"
-        )
+        raise ValueError(f"{path} is not FaceQnet: no layer {STEM}; {len(weights)} weights ({first(list(weights))})")
     try:
         state = to_torch(weights)
         model = QualityResNet(configure(weights, described))
-        counters = {key: value for key, value in model.state_dict().items() if key.endswith("num_batches_tracked")}
-        model.load_state_dict(state | counters)
+        check_fit(state, model.state_dict())
     except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path} looks like FaceQnet but does not fit: {error}") from error
-    return model.requires_grad_(False).eval(), state
+    return fill(model, state), state
 
 
 def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`."""
     model, state = read_faceqnet(path)
-    model.save_pretrained(output)
-    FaceImageProcessor().save_pretrained(output)
-    written = QualityResNet.from_pretrained(output, dtype=torch.float32).eval()
-    kept: dict[str, Tensor] = {key: value for key, value in written.state_dict().items() if key in state}
-    result = Conversion(
-        "faceqnet",
-        output,
-        len(state),
-        largest_difference(state, kept),
-        (outputs(model) - outputs(written)).abs().max().item(),
-        "the file's weights in memory against the written folder",
-        sha256(path),
-    )
-    write_card(output / "README.md", path, ORIGIN, result, USAGE.format(folder=output.name))
+    written = write_network(model, output)
+    kept = {key: value for key, value in written.state_dict().items() if key in state}
+    difference = largest_difference(state, kept), probe_difference(model, written)
+    result = Conversion("faceqnet", output, len(state), *difference, SAME_CODE, sha256(path))
+    notes = "It resizes the crops to 224 x 224 itself. The authors' crops are a detector's boxes, not aligned."
+    write_card(path, ORIGIN, result, method_usage("faceqnet"), notes)
     return result
 
 
-CONVERTERS = {"faceqnet": convert}
+CONVERTERS = {"faceqnet": Converter("FaceQnet", convert)}

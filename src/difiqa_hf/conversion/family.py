@@ -5,31 +5,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, describe, is_state_dict, read_checkpoint, sha256, without_prefix
-from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, probe_images, write_card
-from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.conversion.checkpoint import (
+    StateDict,
+    check_fit,
+    describe,
+    first,
+    is_counter,
+    is_state_dict,
+    read_checkpoint,
+    sha256,
+)
+from difiqa_hf.conversion.keymap import KeyMap
+from difiqa_hf.conversion.network import EMBEDDER_USAGE, SAME_CODE, fill, probe_difference, write_network
+from difiqa_hf.conversion.registry import suggestion
+from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, write_card
 
-EMBEDDER_USAGE = """from difiqa_hf import FaceImageProcessor
-from difiqa_hf.recognizers import embed, load_recognizer
-
-recognizer = load_recognizer("{folder}")
-embed(recognizer, FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values)  # (1, dim), not L2-normalised"""
-REGRESSOR_USAGE = """from difiqa_hf import FaceImageProcessor, create_method
-
-method = create_method("difiqa-r", checkpoint="{folder}")
-method(FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values)  # higher is better"""
-
-
-def plain(content: Any) -> StateDict | None:
-    """A bare state dict, perhaps of a network wrapped for several GPUs."""
-    if not is_state_dict(content):
-        return None
-    wrapped = without_prefix(content, "module.")
-    return wrapped if len(wrapped) == len(content) else content  # a stray key must not vanish
+AS_PUBLISHED = "so it is changed or damaged; take the file as its authors published it"
 
 
 @dataclass(frozen=True)
@@ -42,8 +35,10 @@ class Family:
         markers: names of tensors that the family has.
         foreign: names of tensors that it has not, where another family has the same markers.
         build: official state dict -> fresh model of ours of the size that its shapes tell.
-        unwrap: content of the file -> official state dict, None if the file is something else.
-        translate, restore: official state dict <-> ours; identity where we use the official names.
+        keys: official names <-> ours; None where we use the official ones.
+        within: entries of the file that may hold the state dict, the first that is there counts; "" is the file itself.
+        prefixes: what may stand before all official names, where a training script wrapped the network.
+        dropped: beginnings of names beside a wrapped network that only training needs.
         usage: for the card; {folder} is the folder.
     """
 
@@ -52,78 +47,120 @@ class Family:
     markers: tuple[str, ...]
     build: Callable[[StateDict], PreTrainedModel]
     foreign: tuple[str, ...] = ()
-    unwrap: Callable[[Any], StateDict | None] = plain
-    translate: Callable[[StateDict], StateDict] = dict
-    restore: Callable[[StateDict], StateDict] = dict
+    keys: KeyMap | None = None
+    within: tuple[str, ...] = ("",)
+    prefixes: tuple[str, ...] = ("module.",)
+    dropped: tuple[str, ...] = ()
     usage: str = field(default=EMBEDDER_USAGE, repr=False)
 
-    def state_of(self, content: Any) -> StateDict | None:
-        """The official state dict in a file's content, None if it is not of this family."""
-        state = self.unwrap(content)
-        if not state or not all(key in state for key in self.markers) or any(key in state for key in self.foreign):
-            return None
-        return state
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return self.origin.title
 
-    def read(self, path: Path) -> tuple[PreTrainedModel, StateDict]:
-        """Model with the file's weights, in float32 and eval mode, and the official state dict."""
-        content = read_checkpoint(path)
+    def translate(self, state: StateDict) -> StateDict:
+        """Official names -> ours."""
+        return state if self.keys is None else self.keys.forward(state)
+
+    def restore(self, state: StateDict) -> StateDict:
+        """Our names -> official ones."""
+        return state if self.keys is None else self.keys.backward(state)
+
+    def state_of(self, content: Any) -> StateDict:
+        """The state dict in a file's content without wrappers; {} if there is none. No stray name vanishes."""
+        places = (content if not place else content.get(place) for place in self.within if isinstance(content, dict))
+        state = next((found for found in places if is_state_dict(found)), {})
+        prefix = next((prefix for prefix in self.prefixes if prefix + self.markers[0] in state), None)
+        if prefix is None:
+            return state
+        kept = {key: value for key, value in state.items() if not key.startswith(self.dropped)}
+        bare = {key.removeprefix(prefix): value for key, value in kept.items()}
+        return bare if len(bare) == len(kept) else kept
+
+    def recognises(self, content: Any) -> bool:
+        """Whether a file's content is of this family."""
         state = self.state_of(content)
-        if state is None:
-            raise ValueError(
-                f"{path} is not {self.origin.title}: that has {', '.join(self.markers)}; "
-                f"found {describe(content)}{suggestion(content, self.kind)}"
-            )
+        return all(key in state for key in self.markers) and not any(key in state for key in self.foreign)
+
+    def network(self, content: Any) -> tuple[PreTrainedModel, StateDict]:
+        """Model with the weights in a file's content, in float32 and eval mode, and the official state dict.
+
+        Raises:
+            ValueError: if it is something else, or does not fit in any name, shape or type of number.
+        """
+        state = self.state_of(content)
+        if not self.recognises(content):
+            lacking = [key for key in self.markers if key not in state]
+            fault = f"no {first(lacking)}" if lacking else first([key for key in self.foreign if key in state])
+            place = f" in its {self.within[0]!r}" if "" not in self.within else ""
+            found = f"{describe(content)}{suggestion(content, self.kind)}"
+            raise ValueError(f"this is not {self.title}: it has {fault}{place}; found {found}")
         try:
             model = self.build(state)
-            load_strictly(model, self.translate(state))
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise ValueError(f"{path} looks like {self.origin.title} but does not fit: {error}") from error
-        return model.requires_grad_(False).eval(), state
+            check_fit(state, self.restore(model.state_dict()))
+        except ValueError as error:
+            raise ValueError(f"this looks like {self.title} but does not fit, {AS_PUBLISHED}: {error}") from error
+        return fill(model, self.translate(state)), state
+
+    def write(self, content: Any, path: Path, output: Path) -> Conversion:
+        """Convert the content of `path` into the folder `output`."""
+        model, state = self.network(content)
+        written = write_network(model, output)
+        back = self.restore(written.state_dict())
+        back = {key: value for key, value in back.items() if key in state or not is_counter(key)}
+        difference = largest_difference(state, back)
+        probe = probe_difference(model, written)
+        result = Conversion(self.kind, output, len(state), difference, probe, SAME_CODE, sha256(path))
+        write_card(path, self.origin, result, self.usage)
+        return result
 
     def __call__(self, path: Path, output: Path) -> Conversion:
         """Convert `path` into the folder `output`."""
-        model, state = self.read(path)
-        model.save_pretrained(output)
-        FaceImageProcessor().save_pretrained(output)
-        written = type(model).from_pretrained(output, dtype=torch.float32).eval()
-        result = Conversion(
-            self.kind,
-            output,
-            len(state),
-            largest_difference(state, only_of(state, self.restore(written.state_dict()))),
-            (outputs(model) - outputs(written)).abs().max().item(),
-            "the file's weights in memory against the written folder",
-            sha256(path),
-        )
-        write_card(output / "README.md", path, self.origin, result, self.usage.format(folder=output.name))
-        return result
+        return of_file(path, self.write, path, output)
 
 
-def load_strictly(model: PreTrainedModel, state: StateDict) -> None:
-    """All tensors, no others; only BatchNorm's training counter, which old files lack, may be missing."""
-    counters = {key: value for key, value in model.state_dict().items() if key.endswith("num_batches_tracked")}
-    model.load_state_dict(counters | state)
+@dataclass(frozen=True)
+class Choice:
+    """A kind that comes in several networks, told apart by the names of their tensors."""
+
+    title: str
+    families: tuple[Family, ...]
+
+    def recognises(self, content: Any) -> bool:
+        """Whether a file's content is one of them."""
+        return any(family.recognises(content) for family in self.families)
+
+    def family_of(self, content: Any) -> Family:
+        """The family that recognises the content, or the one of which it has most."""
+
+        def likeness(family: Family) -> tuple:
+            state = family.state_of(content)
+            return family.recognises(content), sum(key in state for key in family.markers) / len(family.markers)
+
+        found = max(self.families, key=likeness)
+        if not any(likeness(found)):
+            titles = ", ".join(family.title for family in self.families)
+            hint = suggestion(content, self.families[0].kind)
+            raise ValueError(f"this is not {self.title} ({titles}); found {describe(content)}{hint}")
+        return found
+
+    def network(self, content: Any) -> tuple[PreTrainedModel, StateDict]:
+        """As `Family.network`."""
+        return self.family_of(content).network(content)
+
+    def write(self, content: Any, path: Path, output: Path) -> Conversion:
+        """As `Family.write`."""
+        return self.family_of(content).write(content, path, output)
+
+    def __call__(self, path: Path, output: Path) -> Conversion:
+        """Convert `path` into the folder `output`."""
+        return of_file(path, self.write, path, output)
 
 
-def only_of(source: StateDict, result: StateDict) -> StateDict:
-    """`result` without BatchNorm's training counters that `source` lacks."""
-    return {key: value for key, value in result.items() if key in source or not key.endswith("num_batches_tracked")}
-
-
-@torch.no_grad()
-def outputs(model: PreTrainedModel) -> Tensor:
-    """Embeddings and qualities of the probe, as far as the model has them, side by side."""
-    output = model(probe_images())
-    found = [getattr(output, name, None) for name in ("embeddings", "quality")]
-    return torch.cat([value.reshape(len(value), -1).float() for value in found if value is not None], 1)
-
-
-def suggestion(content: Any, kind: str) -> str:
-    """ "; this looks like …" if another family recognises the content."""
-    from difiqa_hf.conversion.registry import KINDS, converter
-
-    for other in KINDS:
-        candidate = None if other in (kind, "insightface-onnx") else converter(other)
-        if isinstance(candidate, Family) and candidate.state_of(content) is not None:
-            return f"; this looks like {candidate.origin.title}, kind {other}"
-    return ""
+def of_file(path: str | Path, use: Callable, *arguments: Any) -> Any:
+    """`use(content of the checkpoint, *arguments)`; its errors name the file."""
+    content = read_checkpoint(path)
+    try:
+        return use(content, *arguments)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

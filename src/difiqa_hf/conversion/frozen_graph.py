@@ -33,9 +33,9 @@ def read_graph(path: str | Path) -> dict[str, Node]:
     try:
         nodes = [_node(value) for number, value in _fields(Path(path).read_bytes()) if number == 1]
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a frozen TensorFlow graph: {error}") from error
+        raise ValueError(f"{path} is not a frozen TensorFlow graph, or damaged; fetch it again: {error}") from error
     if not nodes:
-        raise ValueError(f"{path} is not a frozen TensorFlow graph: it has no nodes")
+        raise ValueError(f"{path} is not a frozen TensorFlow graph: it has no nodes; fetch it again")
     return {node.name: node for node in nodes}
 
 

@@ -1,7 +1,8 @@
 """InsightFace's ONNX recognisers (`w600k_r50`, `w600k_mbf`): iResNet-50 and MobileFaceNet, BatchNorm folded where it
 follows a convolution.
 
-The exporter renames the folded weights to numbers, so layers are recognised by their order in the graph.
+The exporter renames the folded weights to numbers, so layers are recognised by their order in the graph. What no layer
+tells, how they are connected, is left to the probe: it compares the file itself, run by onnxruntime, with the result.
 """
 
 from dataclasses import dataclass, field
@@ -9,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from difiqa_hf.conversion.checkpoint import StateDict, sha256
-from difiqa_hf.conversion.family import EMBEDDER_USAGE, outputs
-from difiqa_hf.conversion.recognizers import LAYOUTS
-from difiqa_hf.conversion.result import Conversion, Origin, probe_images, write_card
-from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, sha256
+from difiqa_hf.conversion.file_types import check_type
+from difiqa_hf.conversion.network import EMBEDDER_USAGE, fill, outputs, probe_images, write_network
+from difiqa_hf.conversion.recognizers import WEBFACE600K
+from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
+from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
-from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetRecognizer
 
 ORIGIN = Origin(
     title="InsightFace recogniser (ONNX)",
@@ -27,8 +28,17 @@ ORIGIN = Origin(
     paper="Deng et al., ArcFace, CVPR 2019",
 )
 EPSILON = 1e-5  # of their BatchNorm
-LAYER_TYPES = {"Conv", "BatchNormalization", "PRelu", "Gemm", "Add"}
-SHAPE_TYPES = {"Flatten", "Reshape", "Shape", "Gather", "Unsqueeze", "Concat", "Constant", "Identity"}
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
+# type of a layer -> our class of module, names of its weights
+LAYER_TYPES = {
+    "Conv": (nn.Conv2d, ("weight", "bias")),
+    "BatchNormalization": (nn.modules.batchnorm._BatchNorm, BATCH_NORM),
+    "PRelu": (nn.PReLU, ("weight",)),
+    "Gemm": (nn.Linear, ("weight", "bias")),
+}
+OTHER_TYPES = {"Add", "Cast", "Flatten", "Reshape", "Shape", "Gather", "Unsqueeze", "Concat", "Constant", "Identity"}
+BLOCK = ("bn1", "conv1", "prelu", "conv2", "downsample.0")  # of an iResNet, in the order of the graph
+BEHIND = {"conv1": "bn2", "conv2": "bn3", "downsample.0": "downsample.1"}  # convolution -> BatchNorm, in a block
 
 
 @dataclass
@@ -49,20 +59,21 @@ def read_layers(path: Path) -> list[Layer]:
     """
     try:
         import onnx
-        from onnx import numpy_helper
     except ImportError as error:
         raise ImportError("reading ONNX files needs onnx: pip install 'difiqa-hf[onnx]'") from error
+    check_type(path, "onnx")
     try:
         graph = onnx.load(path).graph
+        weights = {item.name: torch.from_numpy(onnx.numpy_helper.to_array(item).copy()) for item in graph.initializer}
     except Exception as error:  # protobuf's own exceptions
-        raise ValueError(f"{path} is no ONNX file: {error}") from error
-    weights = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+        size = path.stat().st_size
+        raise ValueError(f"{path} is damaged, or no ONNX model ({size} bytes); fetch it again: {error}") from error
     found = [node.op_type for node in graph.node]
-    strange = sorted(set(found) - LAYER_TYPES - SHAPE_TYPES)
+    strange = sorted(set(found) - LAYER_TYPES.keys() - OTHER_TYPES)
     if strange or "Conv" not in found:
+        what = f"it has {first(strange, 6)}" if strange else "it has no convolution"
         raise ValueError(
-            f"{path} is not one of InsightFace's recognisers: {len(found)} nodes, of other types than theirs are "
-            f"{', '.join(strange) or 'none, but there is no convolution'}"
+            f"{path} is not one of InsightFace's recognisers, w600k_r50 or w600k_mbf: {what} among {len(found)} nodes"
         )
     return [
         Layer(
@@ -71,99 +82,114 @@ def read_layers(path: Path) -> list[Layer]:
             {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute},
         )
         for node in graph.node
-        if node.op_type in LAYER_TYPES
+        if node.op_type in {*LAYER_TYPES, "Add"}
     ]
+
+
+def iresnet_names(layers: list[Layer]) -> dict[str, Layer]:
+    """Our names of an iResNet's layers; a block ends with an addition, a stage begins with a shortcut's convolution."""
+    additions = [i for i, layer in enumerate(layers) if layer.type == "Add"]
+    if not additions or len(layers) - additions[-1] != 4:
+        raise ValueError("an iResNet has three layers behind its last addition")
+    bn2, fc, features = layers[additions[-1] + 1 :]
+    named, stage, block = {"conv1": layers[0], "prelu": layers[1]}, 0, 0
+    starts = [2, *(i + 1 for i in additions[:-1])]
+    for number, (start, end) in enumerate(zip(starts, additions, strict=True), 1):
+        parts = layers[start:end]
+        if len(parts) not in (len(BLOCK) - 1, len(BLOCK)) or (len(parts) < len(BLOCK) and stage == 0):
+            types = ", ".join(layer.type for layer in parts)
+            raise ValueError(f"block {number} has {types}; the first of an iResNet's stage has {len(BLOCK)} layers")
+        stage, block = (stage + 1, 0) if len(parts) == len(BLOCK) else (stage, block + 1)
+        named |= {f"layer{stage}.{block}.{part}": layer for part, layer in zip(BLOCK, parts, strict=False)}
+    return named | {"bn2": bn2, "fc": fc, "features": features}
 
 
 def iresnet(layers: list[Layer]) -> IResNetRecognizer:
     """An iResNet of the graph's size. A BatchNorm that was folded into its convolution becomes one that only shifts."""
-    additions = [i for i, layer in enumerate(layers) if layer.type == "Add"]
-    stem, *_ = layers
-    starts = [2, *(i + 1 for i in additions)]
-    blocks = [layers[start:end] for start, end in zip(starts, additions, strict=False)]
-    last_norm, linear, features = layers[starts[-1] :]
-    stages: list[int] = []
-    widths: list[int] = []
-    state: StateDict = folded("conv1", "bn1", stem) | {"prelu.weight": layers[1].weights[0].flatten()}
-    for norm, first, activation, second, *shortcut in blocks:
-        if shortcut:
-            stages.append(0)
-            widths.append(len(second.weights[0]))
-        name = f"layer{len(stages)}.{stages[-1]}"
-        stages[-1] += 1
-        state |= batch_norm(f"{name}.bn1", norm) | folded(f"{name}.conv1", f"{name}.bn2", first)
-        state |= {f"{name}.prelu.weight": activation.weights[0].flatten()}
-        state |= folded(f"{name}.conv2", f"{name}.bn3", second)
-        for layer in shortcut:
-            state |= folded(f"{name}.downsample.0", f"{name}.downsample.1", layer)
-    state |= batch_norm("bn2", last_norm) | batch_norm("features", features)
-    state |= {"fc.weight": linear.weights[0], "fc.bias": linear.weights[1]}
-    side = int((linear.weights[0].shape[1] // widths[-1]) ** 0.5)
-    config = IResNetConfig(
-        layers=stages,
-        widths=widths,
-        stem_width=len(stem.weights[0]),
-        embedding_size=len(linear.weights[0]),
-        image_size=side * 2 ** len(stages),
-    )
-    model = IResNetRecognizer(config)
-    counters = {key: value for key, value in model.state_dict().items() if key.endswith("num_batches_tracked")}
-    model.load_state_dict(counters | state)
-    return model
+    named = iresnet_names(layers)
+    state = weights_of(named)
+    for name in [name for name, layer in named.items() if layer.type == "Conv"]:
+        state |= shift(norm_behind(name), state.pop(f"{name}.bias"))
+    return filled(IResNetRecognizer(IResNetConfig(**iresnet_size(state))), state, named)
 
 
-def folded(convolution: str, norm: str, layer: Layer) -> StateDict:
-    """A convolution with bias as our pair of convolution without and BatchNorm, which only adds the bias."""
-    weight, bias = layer.weights
+def norm_behind(convolution: str) -> str:
+    """Name of the BatchNorm behind a convolution of an iResNet."""
+    if convolution == "conv1":
+        return "bn1"
+    return next(convolution.removesuffix(end) + norm for end, norm in BEHIND.items() if convolution.endswith(end))
+
+
+def shift(name: str, bias: Tensor) -> StateDict:
+    """The BatchNorm that only adds `bias`."""
     one = torch.ones(len(bias))
     values = {"weight": one, "bias": bias, "running_mean": 0 * one, "running_var": one - EPSILON}
-    return {f"{convolution}.weight": weight} | {f"{norm}.{name}": value for name, value in values.items()}
+    return {f"{name}.{key}": value for key, value in values.items()}
 
 
-def batch_norm(name: str, layer: Layer) -> StateDict:
-    """A BatchNorm that stayed one: scale, shift, mean, variance."""
-    names = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{key}": value for key, value in zip(names, layer.weights, strict=True)}
-
-
-def mobilefacenet(layers: list[Layer]) -> MobileFaceNetRecognizer:
-    """InsightFace's MobileFaceNet; convolutions and activations in the order of our network."""
-    model = MobileFaceNetRecognizer(MobileFaceNetRecognizer.config_class(**LAYOUTS[0].config))
-    convolutions = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Conv2d)]
-    activations = [name for name, module in model.named_modules() if isinstance(module, torch.nn.PReLU)]
-    state: StateDict = {}
-    for names, kind in ((convolutions, "Conv"), (activations, "PRelu")):
+def mobilefacenet(layers: list[Layer]) -> PreTrainedModel:
+    """InsightFace's MobileFaceNet; layers of each type come in the order of our network."""
+    model = WEBFACE600K.build({})
+    named: dict[str, Layer] = {}
+    for kind, (module_class, _) in LAYER_TYPES.items():
+        names = [name for name, module in model.named_modules() if isinstance(module, module_class)]
         found = [layer for layer in layers if layer.type == kind]
         if len(found) != len(names):
             raise ValueError(f"{len(found)} {kind} layers, InsightFace's MobileFaceNet has {len(names)}")
-        for name, layer in zip(names, found, strict=True):
-            parts = ("weight", "bias") if kind == "Conv" else ("weight",)
-            values = layer.weights if kind == "Conv" else [layer.weights[0].flatten()]
-            state |= {f"{name}.{part}": value for part, value in zip(parts, values, strict=True)}
-    linear, features = (next(layer for layer in layers if layer.type == t) for t in ("Gemm", "BatchNormalization"))
-    state |= {"fc.weight": linear.weights[0], "fc.bias": linear.weights[1]} | batch_norm("norm", features)
-    model.load_state_dict(state | {"norm.num_batches_tracked": model.norm.num_batches_tracked})
-    return model
+        named |= dict(zip(names, found, strict=True))
+    return filled(model, weights_of(named), named)
+
+
+def weights_of(named: dict[str, Layer]) -> StateDict:
+    """All weights under the names of our modules."""
+    state: StateDict = {}
+    for name, layer in named.items():
+        parts = LAYER_TYPES[layer.type][1] if layer.type in LAYER_TYPES else ()
+        if len(layer.weights) != len(parts):
+            raise ValueError(f"{name} is a {layer.type} with {len(layer.weights)} weights, not {len(parts)}")
+        state |= {f"{name}.{part}": value for part, value in zip(parts, layer.weights, strict=True)}
+        if layer.type == "PRelu":  # one slope for each channel, shaped for broadcasting
+            state[f"{name}.weight"] = state[f"{name}.weight"].flatten()
+    return state
+
+
+def filled(model: PreTrainedModel, state: StateDict, named: dict[str, Layer]) -> PreTrainedModel:
+    """`model` with the weights, if the graph computes what its modules compute."""
+    for name, layer in named.items():
+        check_layer(name, layer, model.get_submodule(name))
+    check_fit(state, model.state_dict())
+    return fill(model, state)
+
+
+def check_layer(name: str, layer: Layer, module: nn.Module) -> None:
+    """Refuse a layer of another type than our module, or one that strides, pads or scales in another way."""
+    if layer.type not in LAYER_TYPES or not isinstance(module, LAYER_TYPES[layer.type][0]):
+        raise ValueError(f"{name} is a {layer.type}, not a {type(module).__name__}")
+    if layer.type == "Conv":
+        padding = list(module.padding)
+        expected = {"strides": list(module.stride), "pads": padding * 2, "group": module.groups}
+        defaults = {"strides": [1, 1], "pads": [0] * 4, "group": 1, "dilations": [1, 1], "auto_pad": b"NOTSET"}
+    else:
+        defaults = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0, "epsilon": 1e-5, "training_mode": 0}
+        expected = {"transB": 1} if layer.type == "Gemm" else {}
+    for key, default in defaults.items():
+        found, right = layer.attributes.get(key, default), expected.get(key, default)
+        if found != right and not (key == "epsilon" and abs(found / EPSILON - 1) < 0.01):
+            raise ValueError(f"{name}, a {layer.type}, has {key} {found}, not {right}")
 
 
 def read(path: Path) -> PreTrainedModel:
     """The network of the file with its weights, in eval mode."""
     layers = read_layers(path)
-    norms = sum(layer.type == "BatchNormalization" for layer in layers)
-    count = {kind: sum(layer.type == kind for layer in layers) for kind in sorted(LAYER_TYPES)}
-    wrong = [
-        layer.attributes["epsilon"] for layer in layers if not 0.9e-5 < layer.attributes.get("epsilon", 1e-5) < 1.1e-5
-    ]
+    count = {kind: sum(layer.type == kind for layer in layers) for kind in (*LAYER_TYPES, "Add")}
     try:
-        if wrong:
-            raise ValueError(f"BatchNorm with epsilon {wrong[0]:g}, not 1e-5")
-        model = mobilefacenet(layers) if norms == 1 else iresnet(layers)
-    except (RuntimeError, ValueError, IndexError, StopIteration) as error:
+        return mobilefacenet(layers) if count["BatchNormalization"] == 1 else iresnet(layers)
+    except ValueError as error:
+        found = ", ".join(f"{number} {kind}" for kind, number in count.items())
         raise ValueError(
             f"{path} is neither InsightFace's iResNet nor its MobileFaceNet with folded BatchNorm: {error}; "
-            f"found {count}"
+            f"found {found}"
         ) from error
-    return model.requires_grad_(False).eval()
 
 
 def run_graph(path: Path, pixel_values: Tensor) -> np.ndarray:
@@ -185,21 +211,19 @@ def run_graph(path: Path, pixel_values: Tensor) -> np.ndarray:
 def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`; source and result are compared as networks, on the probe."""
     model = read(path)
-    model.save_pretrained(output)
-    FaceImageProcessor().save_pretrained(output)
-    written = type(model).from_pretrained(output, dtype=torch.float32).eval()
-    difference = np.abs(run_graph(path, probe_images()) - outputs(written).numpy()).max().item()
-    result = Conversion(
-        "insightface-onnx",
-        output,
-        len(model.state_dict()),
-        None,
-        difference,
-        "the ONNX file itself against the written folder",
-        sha256(path),
+    written = write_network(model, output)
+    expected = run_graph(path, probe_images())
+    difference, scale = np.abs(expected - outputs(written).numpy()).max().item(), np.abs(expected).max().item()
+    probe = (
+        "the ONNX file itself against the written folder, the one run by onnxruntime or onnx; "
+        f"outputs up to {scale:.3g}"
     )
-    write_card(output / "README.md", path, ORIGIN, result, EMBEDDER_USAGE.format(folder=output.name))
+    count = len(model.state_dict())
+    result = Conversion(
+        "insightface-onnx", output, count, None, difference, probe, sha256(path), probe_scale=max(1.0, scale)
+    )
+    write_card(path, ORIGIN, result, EMBEDDER_USAGE)
     return result
 
 
-CONVERTERS = {"insightface-onnx": convert}
+CONVERTERS = {"insightface-onnx": Converter("an InsightFace recogniser (ONNX)", convert)}

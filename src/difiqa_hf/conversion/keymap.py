@@ -51,6 +51,32 @@ class KeyMap:
         return renamed
 
 
+class HeadKeyMap(KeyMap):
+    """A `KeyMap` for networks whose embedding layer is a 1x1 convolution, or has no bias; ours is linear with one.
+
+    Args:
+        pairs, name: as for `KeyMap`.
+        head: our name of the layer.
+        convolution: whether theirs is one.
+        bias: whether theirs has one; zeros take its place in ours.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], name: str, head: str, convolution: bool, bias: bool):
+        super().__init__(pairs, name)
+        self._weight, self._bias, self._convolution = f"{head}.weight", None if bias else f"{head}.bias", convolution
+
+    def forward(self, state: StateDict) -> StateDict:
+        ours = super().forward(state)
+        weight = ours[self._weight].flatten(1)
+        zeros = {} if self._bias is None else {self._bias: weight.new_zeros(len(weight))}
+        return ours | {self._weight: weight} | zeros
+
+    def backward(self, state: StateDict) -> StateDict:
+        weight = state[self._weight]
+        state = state | {self._weight: weight[:, :, None, None] if self._convolution else weight}
+        return super().backward({key: value for key, value in state.items() if key != self._bias})
+
+
 def _longest_first(pairs: Sequence[tuple[str, str]], side: int) -> list[tuple[str, str]]:
     return sorted(pairs, key=lambda pair: -len(pair[side]))
 

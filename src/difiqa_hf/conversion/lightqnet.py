@@ -6,9 +6,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from difiqa_hf.conversion.checkpoint import check_fit, first, sha256
+from difiqa_hf.conversion.file_types import check_type
 from difiqa_hf.conversion.frozen_graph import Node, read_graph
+from difiqa_hf.conversion.network import SAME_CODE, fill, method_usage, probe_difference, write_network
+from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 from difiqa_hf.models.modeling_lightqnet import LightQNet, LightQNetConfig
 
+ORIGIN = Origin(
+    title="LightQNet",
+    url="https://github.com/KaenChan/lightqnet",
+    licence="MIT",
+    paper="Chen et al., LightQNet, IEEE SPL 2021",
+    input="BGR in the released demo, RGB in the training code; (x - 128) / 128, 96 x 96, aligned to three points",
+)
 SCOPE = "UncertaintyModule/"
 NAMES = {"MobilenetV3/Conv": "stem", "MobilenetV3/Conv_1": "last"}
 BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -20,19 +31,20 @@ def convert_lightqnet(path: str | Path) -> LightQNet:
     Raises:
         ValueError: if the file is no graph, or not LightQNet's.
     """
+    path = Path(path)
+    check_type(path, "graph")
     graph = read_graph(path)
     constants = {name.removeprefix(SCOPE): node.value for name, node in graph.items() if node.op == "Const"}
     constants.pop("Reshape/shape", None)
     try:
         state = dict(_translate(name, value) for name, value in constants.items())
         model = LightQNet(_config(graph, state))
-        model.load_state_dict(state)
-    except (KeyError, RuntimeError) as error:
+        check_fit(state, model.state_dict())
+    except (KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"{path} is not a LightQNet: {error}; found {len(constants)} constants, the first are "
-            f"{sorted(constants)[:3]}"
+            f"{path} is not a LightQNet: {error}; found {len(constants)} constants ({first(sorted(constants))})"
         ) from error
-    return model.eval()
+    return fill(model, state)
 
 
 def _translate(name: str, value: np.ndarray) -> tuple[str, torch.Tensor]:
@@ -69,3 +81,17 @@ def _config(graph: dict[str, Node], state: dict[str, torch.Tensor]) -> LightQNet
     return LightQNetConfig(
         stem_width=len(state["stem.conv.weight"]), blocks=blocks, last_width=len(state["last.conv.weight"])
     )
+
+
+def convert(path: Path, output: Path) -> Conversion:
+    """Convert `path` into the folder `output`."""
+    model = convert_lightqnet(path)
+    written = write_network(model, output)
+    count, difference = len(model.state_dict()), probe_difference(model, written)
+    result = Conversion("lightqnet", output, count, None, difference, SAME_CODE, sha256(path))
+    notes = "It resizes the crops to 96 x 96 itself, in the 8-bit arithmetic of the released demo."
+    write_card(path, ORIGIN, result, method_usage("lightqnet"), notes)
+    return result
+
+
+CONVERTERS = {"lightqnet": Converter("LightQNet", convert)}

@@ -1,20 +1,11 @@
 """MagFace: an iResNet within a training checkpoint; its quality is the length of the embedding."""
 
-from typing import Any
-
-from difiqa_hf.conversion.checkpoint import StateDict, is_state_dict, without_prefix
+from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
+from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
-
-
-def unwrap(content: Any) -> StateDict | None:
-    """`state_dict` without the classifier (`fc.weight` outside the features); the wrapper for several GPUs moves."""
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if not is_state_dict(state):
-        return None
-    return without_prefix(state, "features.module.", "module.features.", "features.")
 
 
 def build(state: StateDict) -> IResNetRecognizer:
@@ -39,10 +30,13 @@ MAGFACE = Family(
         url="https://github.com/IrvingMeng/MagFace",
         licence="Apache-2.0",
         paper="Meng et al., MagFace, CVPR 2021",
-        input="BGR, x / 255",
+        input="BGR, x / 255, 112 x 112",
     ),
     markers=("conv1.weight", "layer1.0.bn1.weight", "fc.weight", "features.running_mean"),
-    unwrap=unwrap,
+    within=("state_dict",),
+    prefixes=("features.module.", "module.features.", "features."),  # a wrapper for several GPUs moves
+    dropped=("fc.", "module.fc."),  # the classifier
     build=build,
+    usage=method_usage("magface"),
 )
 CONVERTERS = {"magface": MAGFACE}

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from difiqa_hf.conversion.checkpoint import sha256
-from difiqa_hf.conversion.result import Conversion, Origin, write_card
+from difiqa_hf.conversion.file_types import check_type
+from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 
 ORIGIN = Origin(
     title="Quality labels as released",
     url="https://github.com/LSIbabnikz/DifFIQA",
     licence="MIT as far as the code goes; none stated for the labels, those of the images apply besides",
     paper="Babnik et al., DifFIQA, IJCB 2023",
-    input="labels only",
+    input="",
 )
 USAGE = """from datasets import load_dataset
 
@@ -72,6 +73,7 @@ def read_labels(path: str | Path) -> dict[str, float]:
         ValueError: for anything else, with what was found; nothing of the file is run.
     """
     path = Path(path)
+    check_type(path, "pickle")
     try:
         with path.open("rb") as file:
             content = RestrictedUnpickler(file).load()
@@ -109,8 +111,8 @@ def convert(path: Path, output: Path) -> Conversion:
     difference = max(abs(written[image] - score) for image, score in labels.items())
     result = Conversion("quality-labels", output, len(labels), difference, None, "", sha256(path))
     scores = f"{len(labels)} images, scores from {min(labels.values()):.6g} to {max(labels.values()):.6g}."
-    write_card(output / "README.md", path, ORIGIN, result, USAGE.format(folder=output.name), scores)
+    write_card(path, ORIGIN, result, USAGE, scores)
     return result
 
 
-CONVERTERS = {"quality-labels": convert}
+CONVERTERS = {"quality-labels": Converter("quality labels", convert)}

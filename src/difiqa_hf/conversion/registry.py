@@ -3,11 +3,12 @@
 import importlib
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from difiqa_hf.conversion.result import Conversion
+from difiqa_hf.conversion.checkpoint import first
+from difiqa_hf.conversion.result import Conversion, Converter
 
 # kind -> (module of this package that defines CONVERTERS[kind], what the file is)
 KINDS = {
@@ -24,18 +25,28 @@ KINDS = {
     "faceqnet":         ("faceqnet", "FaceQnet v0 or v1, Keras: FaceQnet.h5, FaceQnet_v1.h5 (extra `keras`)"),
     "ediffiqa":         ("ediffiqa", "eDifFIQA in its sizes T, S, M, L: ediffiqaL.pth"),
     "insightface-onnx": ("insightface_onnx", "insightface's w600k_r50.onnx or w600k_mbf.onnx (extra `onnx`)"),
+    "lightqnet":        ("lightqnet", "LightQNet's frozen graphs: lightqnet-dm100.pb, -dm050.pb, -dm025.pb"),
     "recognizer":       ("recognizers", "small ones: MobileFaceNet of foamliu or Xiaoccer, w600k_mbf, EdgeFace-XS"),
 }  # fmt: skip
 
 
-def converter(kind: str) -> Callable:
-    """(file, output folder, **options) -> `Conversion`, for one of `KINDS`."""
+def converter(kind: str) -> Converter:
+    """The `Converter`, or a `Family` or `Choice` that does the same, of one of `KINDS`."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind {kind!r}; kinds: {', '.join(KINDS)}")
     return importlib.import_module(f"difiqa_hf.conversion.{KINDS[kind][0]}").CONVERTERS[kind]
 
 
-LARGEST_DIFFERENCE = 1e-3  # of outputs and tensors: what float32 arithmetic in another order explains
+def suggestion(content: Any, kind: str) -> str:
+    """ "; this looks like …", if kinds other than `kind` recognise the content of a checkpoint; else where to look."""
+    found = [other for other in KINDS if other != kind and converter(other).recognises(content)]
+    titles = " or ".join(converter(other).title for other in found)
+    if not found:
+        return "; `difiqa convert --help` lists what can be converted"
+    return f"; this looks like {titles}: kind {' or '.join(found)}"
+
+
+LARGEST_DIFFERENCE = 1e-3  # of tensors, and of outputs of size 1: float32 in another order of arithmetic explains it
 
 
 def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **options) -> Conversion:
@@ -54,14 +65,14 @@ def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **option
 
     Raises:
         FileNotFoundError: without such a file.
+        IsADirectoryError: if it is a folder.
         FileExistsError: if the folder holds something.
         ValueError: if the file is something else, with what was found, or the result does not agree with it; then no
             folder is written.
     """
     path, output = Path(path), Path(output)
     convert = converter(kind)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
+    check_is_file(path)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"{output} exists and is not an empty folder; name another one")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +82,9 @@ def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **option
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
             # a foreign file can be wrong in more ways than converters can foresee
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(f"{path} is not what {kind!r} stands for ({KINDS[kind][1]}): {reason}") from error
+            raise ValueError(
+                f"{path} is not what {kind!r} stands for ({KINDS[kind][1]}), or damaged; fetch it again: {reason}"
+            ) from error
         check_agreement(result, path)
         if output.is_dir():
             output.rmdir()
@@ -79,11 +92,21 @@ def convert_checkpoint(kind: str, path: str | Path, output: str | Path, **option
     return replace(result, folder=output)
 
 
+def check_is_file(path: Path) -> None:
+    """Refuse a folder, and what does not exist."""
+    if path.is_dir():
+        inside = first(sorted(item.name for item in path.iterdir()))
+        raise IsADirectoryError(f"{path} is a folder; name the authors' file (inside: {inside or 'nothing'})")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}; check its name")
+
+
 def check_agreement(result: Conversion, path: Path) -> None:
     """Refuse a result that differs from its source, or in which nothing can be compared (NaN)."""
-    for name, difference in (("tensors", result.tensor_difference), ("probe", result.probe_difference)):
-        if difference is not None and not difference <= LARGEST_DIFFERENCE:
+    differences = (("tensors", result.tensor_difference, 1.0), ("probe", result.probe_difference, result.probe_scale))
+    for name, difference, scale in differences:
+        if difference is not None and not difference <= LARGEST_DIFFERENCE * scale:
             raise ValueError(
                 f"{path}: the result does not agree with the file: largest difference of the {name} {difference:g}, "
-                f"at most {LARGEST_DIFFERENCE:g} is allowed; the file is damaged or its network another one"
+                f"at most {LARGEST_DIFFERENCE * scale:g} is allowed; the file is damaged or its network another one"
             )

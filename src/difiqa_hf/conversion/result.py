@@ -1,11 +1,9 @@
-"""What a conversion returns, and the card that it writes."""
+"""What a converter is, what it returns, and the card that it writes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import Any
 
 from difiqa_hf.conversion.checkpoint import StateDict
 
@@ -19,14 +17,14 @@ class Origin:
         url: of the authors' repository.
         licence: as the authors state it, or that they state none.
         paper: to cite.
-        input: what the network was trained with: colours and range.
+        input: colours, range and size that the network was trained with; "" if there is not one network.
     """
 
     title: str
     url: str
     licence: str
     paper: str
-    input: str = "RGB, (x - 127.5) / 127.5"
+    input: str = "RGB, (x - 127.5) / 127.5, 112 x 112"
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,13 @@ class Conversion:
     Attributes:
         kind: as in `KINDS`.
         folder: what was written.
-        tensors: number of tensors that were compared.
+        tensors: number of tensors of the file, or of labels.
         tensor_difference: largest absolute difference between a tensor of the file and the same one carried back from
             the written folder to the published names; None where the result has other tensors.
         probe_difference: largest absolute difference of the outputs on `probe_images`.
         probe: between what this was measured.
         source_sha256: 64 hex digits of the file.
+        probe_scale: largest absolute output, where float32 in another order of arithmetic is what differs; at least 1.
     """
 
     kind: str
@@ -51,6 +50,7 @@ class Conversion:
     probe_difference: float | None
     probe: str
     source_sha256: str
+    probe_scale: float = 1.0
 
     def __str__(self) -> str:
         lines = [f"{self.kind}: wrote {self.folder}", f"source SHA-256: {self.source_sha256}"]
@@ -61,10 +61,22 @@ class Conversion:
         return "\n".join(lines)
 
 
-def probe_images(count: int = 2, size: int = 112) -> Tensor:
-    """Smooth random pixel values (count, 3, size, size) in [-1, 1], always the same."""
-    coarse = torch.randn(count, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
-    return F.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
+@dataclass(frozen=True)
+class Converter:
+    """How a kind is converted; `Family` and `Choice` do the same for published state dicts.
+
+    Attributes:
+        title: for messages.
+        convert: (file, output folder, **options) -> `Conversion`.
+        recognises: whether the content of a file of torch.save is of this kind.
+    """
+
+    title: str
+    convert: Callable[..., Conversion]
+    recognises: Callable[[Any], bool] = lambda content: False
+
+    def __call__(self, path: Path, output: Path, **options) -> Conversion:
+        return self.convert(path, output, **options)
 
 
 def largest_difference(source: StateDict, result: StateDict) -> float:
@@ -75,15 +87,32 @@ def largest_difference(source: StateDict, result: StateDict) -> float:
     return max(((source[key].double() - result[key].double()).abs().max().item() for key in source), default=0.0)
 
 
-def write_card(path: Path, source: Path, origin: Origin, conversion: Conversion, usage: str, notes: str = "") -> None:
+INPUT = """
+The converted network takes RGB pixel values in [-1, 1] of 112 x 112 crops, aligned to ArcFace's five points, whatever
+it was trained with. Its own colour order and range stand in `config.json` (`color_order`, `image_mean`, `image_std`),
+and it converts them itself; so `preprocessor_config.json` says "rgb" of every network, the order of those pixel values.
+"""
+
+
+def write_card(source: Path, origin: Origin, conversion: Conversion, usage: str, notes: str = "") -> None:
     """The README.md of the folder: source, licence, hash, how it was checked, how to use it."""
-    tensors = (
-        "other names and values: see the probe"
-        if conversion.tensor_difference is None
-        else f"{conversion.tensors} compared, largest difference {conversion.tensor_difference:g}"
-    )
-    probe = "none" if conversion.probe_difference is None else f"{conversion.probe_difference:g} ({conversion.probe})"
-    notes = f"\n{notes}\n" if notes else ""
+    rows = {
+        "source": origin.url,
+        "paper": origin.paper,
+        "licence": origin.licence,
+        "file": f"`{source.name}`, {source.stat().st_size} bytes",
+        "SHA-256 of the file": f"`{conversion.source_sha256}`",
+        "carried back to the published names": "other names and values: see the probe",
+        "largest difference on a probe": "none: no network",
+    }
+    if conversion.tensor_difference is not None:
+        compared = f"{conversion.tensors} compared, largest difference {conversion.tensor_difference:g}"
+        rows["carried back to the published names"] = compared
+    if conversion.probe_difference is not None:
+        rows["largest difference on a probe"] = f"{conversion.probe_difference:g} ({conversion.probe})"
+    if origin.input:
+        rows["trained with"] = origin.input
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     text = f"""---
 license: other
 license_name: see-source
@@ -97,22 +126,14 @@ Converted by difiqa_hf (`difiqa convert {conversion.kind}`) from the authors' fi
 
 | | |
 |---|---|
-| source | {origin.url} |
-| paper | {origin.paper} |
-| licence | {origin.licence} |
-| file | `{source.name}`, {source.stat().st_size} bytes |
-| SHA-256 of the file | `{conversion.source_sha256}` |
-| tensors carried back to the published names | {tensors} |
-| largest difference on a probe | {probe} |
-| input of the network | {origin.input}, 112 x 112, ArcFace five-point alignment |
-
-The converted network takes RGB pixel values in [-1, 1], whatever it was trained with: its configuration knows the
-colour order and range, and it converts them itself.
+{table}
+{INPUT if origin.input else ""}
 {notes}
+
 ```python
-{usage}
+{usage.format(folder=conversion.folder.name)}
 ```
 
-The published licence applies to these weights. Pass them on only where it allows that.
+The published licence applies to this folder. Pass it on only where it allows that.
 """
-    path.write_text(text, encoding="utf-8")
+    (conversion.folder / "README.md").write_text(text.replace("\n\n\n", "\n\n"), encoding="utf-8")

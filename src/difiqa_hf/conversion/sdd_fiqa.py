@@ -2,16 +2,10 @@
 
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
+from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import ir_size
 from difiqa_hf.models.modeling_ir import IRQualityConfig, IRQualityModel
-
-USAGE = """from transformers import AutoModel
-import difiqa_hf.models
-from difiqa_hf import FaceImageProcessor
-
-model = AutoModel.from_pretrained("{folder}").eval()
-model(FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values).quality  # 0 to 100, higher is better"""
 
 
 def build(state: StateDict) -> IRQualityModel:
@@ -30,6 +24,6 @@ SDD_FIQA = Family(
     ),
     markers=("input_layer.0.weight", "body.0.res_layer.4.weight", "quality.1.weight", "quality.3.weight"),
     build=build,
-    usage=USAGE,
+    usage=method_usage("sdd-fiqa"),
 )
 CONVERTERS = {"sdd-fiqa": SDD_FIQA}

@@ -6,48 +6,60 @@ import re
 from difiqa_hf.conversion.checkpoint import StateDict
 
 
-def iresnet_size(state: StateDict) -> dict:
-    """Arguments of `IResNetConfig`: blocks and widths of the stages, stem, embedding and image size."""
-    blocks = _numbers(state, r"layer(\d+)\.(\d+)\.conv2\.weight")
-    layers = [sum(stage == s for stage, _ in blocks) for s in sorted({stage for stage, _ in blocks})]
-    widths = [len(state[f"layer{s}.0.conv2.weight"]) for s in range(1, len(layers) + 1)]
-    embedding_size, features = state["fc.weight"].shape
+def iresnet_size(state: StateDict, prefix: str = "") -> dict:
+    """Arguments of `IResNetConfig`: blocks and widths of the stages, stem, embedding and image size.
+
+    `prefix` stands before the names of the iResNet.
+    """
+    blocks = numbers(state, re.escape(prefix) + r"layer(\d+)\.(\d+)\..+")
+    stages = range(1, max((stage for stage, _ in blocks), default=0) + 1)
+    widths = [shape_of(state, f"{prefix}layer{s}.0.conv2.weight", 4)[0] for s in stages]
+    embedding_size, features = shape_of(state, f"{prefix}fc.weight", 2)
     return dict(
-        layers=layers,
+        layers=[max(block for stage, block in blocks if stage == s) + 1 for s in stages],
         widths=widths,
-        stem_width=len(state["conv1.weight"]),
+        stem_width=shape_of(state, f"{prefix}conv1.weight", 4)[0],
         embedding_size=embedding_size,
-        image_size=_image_size(features, widths[-1], len(layers)),
+        image_size=_image_size(features, widths),
     )
 
 
 def ir_size(state: StateDict, head: str) -> dict:
     """Arguments of `IRConfig`; `head` is the weight of the layer on the flattened map."""
-    units = [unit for (unit,) in _numbers(state, r"body\.(\d+)\.res_layer\.1\.weight")]
+    units = max((unit for (unit,) in numbers(state, r"body\.(\d+)\..+")), default=-1) + 1
     # a stage begins with the first unit, and wherever the width changes, because then the shortcut has weights
-    starts = [unit for unit in units if unit == 0 or f"body.{unit}.shortcut_layer.0.weight" in state]
-    layers = [end - start for start, end in zip(starts, [*starts[1:], len(units)], strict=True)]
-    widths = [len(state[f"body.{unit}.res_layer.1.weight"]) for unit in starts]
-    outputs, features = state[head].shape
+    changes = {unit for (unit,) in numbers(state, r"body\.(\d+)\.shortcut_layer\..+")}
+    starts = sorted({0} | changes)
+    widths = [shape_of(state, f"body.{unit}.res_layer.1.weight", 4)[0] for unit in starts]
+    embedding_size, features = shape_of(state, head, 2)
     return dict(
-        layers=layers,
+        layers=[end - start for start, end in zip(starts, [*starts[1:], units], strict=True)],
         widths=widths,
-        stem_width=len(state["input_layer.0.weight"]),
-        middle_batch_norm="body.0.res_layer.5.weight" in state,
-        embedding_size=outputs,
-        image_size=_image_size(features, widths[-1], len(layers)),
+        stem_width=shape_of(state, "input_layer.0.weight", 4)[0],
+        middle_batch_norm=any(key.startswith("body.0.res_layer.5.") for key in state),
+        embedding_size=embedding_size,
+        image_size=_image_size(features, widths),
     )
 
 
-def _image_size(features: int, width: int, halvings: int) -> int:
-    """Side of the image from the length of the flattened last map."""
-    side = math.isqrt(features // width)
-    if side * side * width != features:
-        raise ValueError(f"{features} features are no square map of {width} channels")
-    return side * 2**halvings
+def shape_of(state: StateDict, key: str, dimensions: int) -> tuple[int, ...]:
+    """The shape of a tensor that must be there and have so many dimensions."""
+    if key not in state:
+        raise ValueError(f"{key} is missing")
+    if state[key].ndim != dimensions:
+        raise ValueError(f"{key} has shape {tuple(state[key].shape)}, not {dimensions} dimensions")
+    return tuple(state[key].shape)
 
 
-def _numbers(state: StateDict, pattern: str) -> list[tuple[int, ...]]:
-    """The numbers in all names that fit, in ascending order."""
+def _image_size(features: int, widths: list[int]) -> int:
+    """Side of the image from the length of the flattened last map; every stage halves it."""
+    side = math.isqrt(features // max(widths[-1], 1))
+    if side * side * widths[-1] != features:
+        raise ValueError(f"{features} features are no square map of {widths[-1]} channels")
+    return side * 2 ** len(widths)
+
+
+def numbers(state: StateDict, pattern: str) -> list[tuple[int, ...]]:
+    """The numbers in all names that fit."""
     found = [match.groups() for key in state if (match := re.fullmatch(pattern, key))]
-    return sorted(tuple(map(int, groups)) for groups in found)
+    return [tuple(map(int, groups)) for groups in found]

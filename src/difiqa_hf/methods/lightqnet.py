@@ -42,10 +42,7 @@ class LightQNetQuality(NetworkMethod):
         super().__init__(checkpoint, device)
 
     def load(self, checkpoint) -> nn.Module:
-        if str(checkpoint).endswith(".pb"):
-            model = convert_lightqnet(checkpoint).requires_grad_(False)
-        else:
-            model = super().load(checkpoint)
+        model = convert_lightqnet(checkpoint) if str(checkpoint).endswith(".pb") else super().load(checkpoint)
         if self.color_order not in (None, model.config.color_order):
             model = copy.copy(model)  # the same weights; the caller's model keeps its own order
             model.config = copy.deepcopy(model.config)

@@ -45,13 +45,18 @@ def create_method(name: str, **options: Any) -> QualityMethod:
     """Build a quality method by its name, for example `create_method("difiqa", num_repeats=4, seed=0)`.
 
     Args:
-        name: one of `list_methods()`, or "name=checkpoint", for example "lightqnet=lightqnet-dm100.pb".
+        name: one of `list_methods()`, or "name=checkpoint", for example "lightqnet=lightqnet-dm100.pb"; a checkpoint
+            may be an ONNX file of `difiqa export`.
         **options: those of the method's class; common: `recognizer` (model, callable or folder), `seed`, `device`, and
             `checkpoint` (folder, Hub repository) where the method has weights.
     """
     method, checkpoint = method_class(name), name.partition("=")[2]
     if checkpoint and not method.has_weights:
         raise ValueError(f"{method.name} has no weights of its own, found {name!r}; pass recognizer=…")
+    if str(checkpoint or options.get("checkpoint", "")).endswith(".onnx"):
+        from difiqa_hf.methods.onnx import OnnxMethod
+
+        return OnnxMethod(method, **options | ({"checkpoint": checkpoint} if checkpoint else {}))
     return method(**options, **({"checkpoint": checkpoint} if checkpoint else {}))
 
 

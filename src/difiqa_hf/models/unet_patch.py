@@ -96,7 +96,8 @@ class PatchUNet2DModel(UNet2DModel):
         return_dict: bool = True,
     ) -> UNet2DOutput | tuple:
         """Predict x0 (batch, 3, height, width) from x_t of the same shape at 0-based `timestep` (batch,) or scalar."""
-        timestep = torch.as_tensor(timestep, device=sample.device).expand(len(sample))
+        # sample.shape[0], not len(sample): len() would fix the batch of an exported graph
+        timestep = torch.as_tensor(timestep, device=sample.device).expand(sample.shape[0])
         patches = F.pixel_unshuffle(sample, self.config.patch_size).to(self.dtype)
         correction = super().forward(patches, timestep, class_labels, return_dict=False)[0]
         correction = F.pixel_shuffle(correction, self.config.patch_size)

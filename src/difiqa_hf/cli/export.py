@@ -1,0 +1,42 @@
+"""Write a quality method or a recogniser as an ONNX file, compared with its original before it is kept.
+
+WHAT is a method (difiqa-r, difiqa), one with its checkpoint (difiqa-r=FOLDER, difiqa=FOLDER, magface=FOLDER), or a
+recogniser (recognizer, recognizer=FOLDER). The file then stands for a checkpoint: difiqa score --method difiqa-r=FILE.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", help="see above")
+    parser.add_argument("output", type=Path, metavar="FILE", help="the ONNX file")
+    parser.add_argument("--recognizer", metavar="R", help="inside difiqa: folder, file or repository")
+    parser.add_argument("--num-repeats", type=int, metavar="N", help="of difiqa: what the file's user gets by default")
+    parser.add_argument(
+        "--int8", nargs="+", type=Path, metavar="PATH",
+        help="compute in 8 bits, calibrated on these aligned faces (files, folders): a hundred or more",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, compare, say how far apart the two are."""
+    from difiqa_hf.export import export_int8, export_onnx
+    from difiqa_hf.methods import create_method
+    from difiqa_hf.recognizers import load_recognizer
+    from difiqa_hf.scoring import hide_loading_bars
+
+    hide_loading_bars()
+    if not args.output.parent.is_dir():
+        raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
+    name, _, checkpoint = args.what.partition("=")
+    if name == "recognizer":
+        source = load_recognizer(checkpoint or None)
+    else:
+        repeats = {} if args.num_repeats is None else {"num_repeats": args.num_repeats}
+        source = create_method(args.what, recognizer=args.recognizer, **repeats)
+    if args.int8:
+        print(export_int8(source, args.output, args.int8))
+    else:
+        print(export_onnx(source, args.output))
+    return 0
