@@ -178,7 +178,12 @@ def test_what_is_no_checkpoint_is_named(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "wanted"),
-    [("quality-labels", "a plain pickle"), ("insightface-onnx", "an ONNX model"), ("lightqnet", "a frozen .* graph")],
+    [
+        ("quality-labels", "a plain pickle"),
+        ("insightface-onnx", "an ONNX model"),
+        ("lightqnet", "a frozen .* graph"),
+        ("faceqnet", "an HDF5 file"),
+    ],
 )
 def test_a_checkpoint_is_named_by_the_kinds_of_other_files(kind, wanted, tmp_path):
     file = tmp_path / "backbone.pth"
