@@ -182,7 +182,7 @@ def test_what_is_no_checkpoint_is_named(name, tmp_path):
         ("quality-labels", "a plain pickle"),
         ("insightface-onnx", "an ONNX model"),
         ("lightqnet", "a frozen .* graph"),
-        ("faceqnet", "an HDF5 file"),
+        ("faceqnet", "an HDF5 file .Keras."),
     ],
 )
 def test_a_checkpoint_is_named_by_the_kinds_of_other_files(kind, wanted, tmp_path):
