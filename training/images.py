@@ -2,8 +2,10 @@
 
 import io
 import json
+import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,15 @@ from tqdm import tqdm
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -27,12 +38,11 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
     """
     images, names, unreadable = [], [], []
     for source in sources:
-        for inside, data in tqdm(_files(Path(source)), desc=Path(source).name, unit="img", mininterval=5):
-            name = f"{Path(source).name}/{inside}"  # two sources may use the same names inside
+        for name, read in tqdm(image_files([source]), desc=Path(source).name, unit="img", mininterval=5):
             try:
-                images.append(decode_image(data, size))
+                images.append(decode_image(read(), size))
                 names.append(name)
-            except (OSError, ValueError) as error:
+            except UNREADABLE as error:
                 unreadable.append(f"{name}: {error}")
     if unreadable:
         print(f"left out {len(unreadable)} unreadable files, for example {unreadable[0]}")
@@ -49,7 +59,7 @@ def decode_image(data: bytes, size: int = 112) -> Tensor:
     """An encoded image as uint8 (3, size, size) RGB; others than square ones are stretched.
 
     Raises:
-        OSError, ValueError: for data that Pillow cannot read.
+        UNREADABLE: for data that Pillow cannot read.
     """
     picture = Image.open(io.BytesIO(data)).convert("RGB")
     if picture.size != (size, size):
@@ -87,7 +97,7 @@ class HubImages:
             position = (int(index) + step) % len(self)
             try:
                 return decode_image(encoded(self.rows[position][self.column]), self.size)
-            except (OSError, ValueError) as error:
+            except UNREADABLE as error:
                 if position not in self.reported:
                     self.reported.add(position)
                     print(f"image {position} of the set is unreadable, the next one takes its place: {error}")
@@ -116,14 +126,19 @@ def hold_out(images: "Tensor | HubImages", count: int, seed: int) -> "tuple[Tens
     return rest, torch.stack([images[i] for i in held]) if held else torch.empty(0, 3, 112, 112, dtype=torch.uint8)
 
 
-def _files(source: Path):
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield str(path.relative_to(source)), path.read_bytes()
-    else:
-        with zipfile.ZipFile(source) as archive:
-            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
-                yield name, archive.read(name)
+def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Names and readers of the images of zips and folders, sorted within each; names begin with that of their source.
+
+    Nothing is read until a reader is called; it may then raise one of `UNREADABLE`.
+    """
+    for source in map(Path, sources):
+        if source.is_dir():
+            for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+                yield f"{source.name}/{path.relative_to(source)}", path.read_bytes
+        else:
+            with zipfile.ZipFile(source) as archive:
+                for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+                    yield f"{source.name}/{name}", partial(archive.read, name)
 
 
 def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:

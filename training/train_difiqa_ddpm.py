@@ -44,7 +44,7 @@ EMA_SCHEDULES = {
 
 # What may change from one start to the next: the numbers stay the same, or it is the user's business.
 FREE = (
-    "cache_dir", "checkpointing_steps", "dataloader_num_workers", "degrade_on", "dry_run", "eval_batch_size", "logger",
+    "cache_dir", "checkpointing_steps", "dataloader_num_workers", "dry_run", "eval_batch_size", "logger",
     "max_train_steps", "output_dir", "validation_data", "validation_steps",
 )  # fmt: skip
 
@@ -78,8 +78,7 @@ def add_model_flags(model) -> None:
     model.add_argument("--model", choices=MODELS, default="small")
     model.add_argument("--model_config_name_or_path", help="instead of --model: a PatchUNet2DModel folder's config")
     model.add_argument("--patch_size", type=int, help="pixels that become channels, instead of the model's")
-    model.add_argument("--ddpm_num_steps", type=int, default=1000, help="length of the noise schedule")
-    model.add_argument("--ddpm_beta_schedule", choices=("squaredcos_cap_v2", "linear"), default="squaredcos_cap_v2")
+    model.add_argument("--ddpm_num_steps", type=int, default=1000, help="length of the cosine schedule")
     model.add_argument("--max_train_timestep", type=int, default=100, help="T' of the paper")
     model.add_argument("--degradation_timesteps", type=int, default=100, help="T of Eq. 6")
     model.add_argument("--degradation", choices=("bsrgan", "none"), default="bsrgan")
@@ -136,6 +135,7 @@ def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
         down_block_types=("DownBlock2D",) * blocks,
         up_block_types=("UpBlock2D",) * blocks,
         degradation_timesteps=args.degradation_timesteps,
+        num_train_timesteps=args.ddpm_num_steps,
         **preset,
     )
 
