@@ -72,10 +72,10 @@ def publish(written: Path, place: Path) -> None:
     written.rmdir()
 
 
-def continue_log(path: Path, step: int) -> TextIO:
+def continue_log(path: Path, step: int, key: str = "step") -> TextIO:
     """Open a log of one JSON object a line for more, without the lines after `step` that a killed run left behind."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)[key] <= step]
     pending = path.with_suffix(".tmp")
     pending.write_text("".join(kept))
     pending.replace(path)

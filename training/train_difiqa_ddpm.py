@@ -220,9 +220,8 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, accelerator: Accelerator, output: Path, unet, held_out: Tensor):
         self.args, self.accelerator, self.output, self.held_out = args, accelerator, output, held_out
-        self.scheduler = DDPMScheduler(
-            args.ddpm_num_steps, beta_schedule=args.ddpm_beta_schedule, prediction_type="sample"
-        )
+        schedule = {"num_train_timesteps": args.ddpm_num_steps, "beta_schedule": "squaredcos_cap_v2"}
+        self.scheduler = DDPMScheduler(**schedule, prediction_type="sample")
         self.alpha_bar = alphas_cumprod(self.scheduler).to(accelerator.device)
         needed = args.identity_weight or len(held_out)
         self.recognizer = load_recognizer(args.recognizer, device=accelerator.device) if needed else None
