@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import DistributedType, set_seed
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from accelerate import Accelerator
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
 from difiqa_hf.models.unet_patch import PatchUNet2DModel

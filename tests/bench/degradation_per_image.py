@@ -1,4 +1,4 @@
-"""The degradation one image at a time with OpenCV, SciPy and Pillow, as BSRGAN's authors describe it and DifFIQA uses it.
+"""The degradation one image at a time with OpenCV, SciPy and Pillow, as BSRGAN describes it and DifFIQA uses it.
 
 Straightforward and slow: what `difiqa_hf.degradation` is timed against and, where the golden quantiles are too few to
 tell, compared with. Zhang et al., "Designing a Practical Degradation Model for Deep Blind Image Super-Resolution".
