@@ -39,7 +39,7 @@ MODELS = {
 EMA_SCHEDULES = {
     "warmup":   dict(),                                                                      # (1 + s) / (10 + s)
     "released": dict(use_ema_warmup=True, inv_gamma=0.1, power=2 / 3, update_after_step=10), # 1 - (1 + 10 s)^(-2/3)
-    "constant": dict(),
+    "constant": dict(update_after_step=-1),                                                 # from the first update on
 }  # fmt: skip
 
 # What may change from one start to the next: the numbers stay the same, or it is the user's business.
@@ -90,7 +90,7 @@ def add_model_flags(model) -> None:
 
 
 def add_optimisation_flags(steps) -> None:
-    steps.add_argument("--max_train_steps", type=int, default=100_000)
+    steps.add_argument("--max_train_steps", type=int, default=100_000, help="0: only write the untrained network")
     steps.add_argument("--num_epochs", type=int, help="instead of --max_train_steps")
     steps.add_argument("--train_batch_size", type=int, default=16, help="images a process and micro-step")
     steps.add_argument("--gradient_accumulation_steps", type=int, default=1)
@@ -291,6 +291,8 @@ class Run:
                 self.report(log, step, self.validate(step))
             if saving:
                 self.save(step)
+        if args.max_train_steps == 0:
+            self.save(0)
 
     def set_learning_rate(self, step: int) -> None:
         a = self.args

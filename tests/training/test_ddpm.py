@@ -136,12 +136,15 @@ def test_averages_and_the_lack_of_one(train, tmp_path):
     for schedule in ("warmup", "released", "constant"):
         train(tmp_path / schedule, "--max_train_steps", 3, "--ema_every", 1, "--ema_schedule", schedule)
     train(tmp_path / "none", "--max_train_steps", 3, "--no-use_ema")
+    train(tmp_path / "untrained", "--max_train_steps", 0)
     key = "conv_out.weight"
     raw = weights(tmp_path / "none")[key]
     assert torch.equal(raw, weights(tmp_path / "none", "unet_raw")[key])
     sizes = {s: weights(tmp_path / s)[key].norm() / raw.norm() for s in ("warmup", "released", "constant")}
+    assert weights(tmp_path / "untrained")[key].abs().sum() == 0
     assert sizes["released"] == 1  # a copy for the first hundred steps
-    assert sizes["constant"] < 0.03 < 0.1 < sizes["warmup"] < 1  # from zero by 1 - .995 a step; by 1 - 2/11, ...
+    assert sizes["constant"] < 0.02  # from zero by 1 - .995 an update
+    assert 0.1 < sizes["warmup"] < 1  # a copy at first, then 2/11, 3/12
 
 
 def test_validation_is_logged_and_drawn(train, tmp_path):
