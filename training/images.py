@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -61,7 +61,10 @@ def decode_image(data: bytes, size: int = 112) -> Tensor:
     Raises:
         UNREADABLE: for data that Pillow cannot read.
     """
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    try:
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # whose message names an address in memory
+        raise ValueError(f"{len(data)} bytes in no image format that Pillow knows") from None
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)

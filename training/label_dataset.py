@@ -142,11 +142,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def finish(output: Path, total: int) -> None:
-    """Count, and say that everything is there.
+    """Clear away what killed runs left, count, and say that everything is there.
 
     Raises:
         ValueError: if nothing could be labelled.
     """
+    for abandoned in output.glob("*.tmp*"):
+        abandoned.unlink()
     counts = {
         kind: sum(len(path.read_text().splitlines()) for path in output.glob(f"{kind}-*.jsonl"))
         for kind in ("part", "unreadable")
