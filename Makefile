@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench-edc clean
+.PHONY: help setup demo test test-slow lint cards bench-degradation bench-edc bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,13 @@ cards: $(STAMP)  ## render the model cards and the tables of the README from mod
 
 bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k to 100 M comparisons (minutes, 6 GB)
 	$(BIN)/python tests/bench/bench_edc.py -o model_cards/results/bench-edc.json
+
+bench-degradation: $(STAMP)  ## time d(x) against a per-image version (a minute)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_degradation.py -o model_cards/results/bench-degradation.json
+
+bench-training: $(STAMP)  ## time the DDPM loop against bare steps, DATA=zip of faces (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_training.py --train_data $(DATA) --mixed_precision bf16 \
+		-o model_cards/results/bench-training.json
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

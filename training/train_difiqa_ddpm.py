@@ -31,15 +31,15 @@ from validate_ddpm import sample_grid, validate
 MODELS = {
     "toy":   dict(block_out_channels=(32, 32), layers_per_block=1, patch_size=4),            #  0.3 M
     "small": dict(block_out_channels=(32, 64, 96, 128), layers_per_block=1, patch_size=2),   #  3.5 M, 7.0 MB
-    "base":  dict(block_out_channels=(64, 96, 128, 192), layers_per_block=1, patch_size=2),  #  8.2 M, 16 MB
-    "large": dict(block_out_channels=(64, 128, 160, 224), layers_per_block=1, patch_size=2), # 12.0 M, 24 MB
+    "base":  dict(block_out_channels=(64, 96, 128, 192), layers_per_block=1, patch_size=2),  #  7.8 M, 16 MB
+    "large": dict(block_out_channels=(64, 128, 160, 224), layers_per_block=1, patch_size=2), # 11.0 M, 22 MB
 }  # fmt: skip
 
 # name -> how the decay of the EMA grows to --ema_decay; "released": as ema-pytorch does, counted in updates
 EMA_SCHEDULES = {
     "warmup":   dict(),                                                                      # (1 + s) / (10 + s)
     "released": dict(use_ema_warmup=True, inv_gamma=0.1, power=2 / 3, update_after_step=10), # 1 - (1 + 10 s)^(-2/3)
-    "constant": dict(update_after_step=-1),                                                 # from the first update on
+    "constant": dict(update_after_step=-1),                                                  # from the first update on
 }  # fmt: skip
 
 # What may change from one start to the next: the numbers stay the same, or it is the user's business.

@@ -308,6 +308,8 @@ def resize_matrix(mode: str, before: int, after: int, sigma: float = 0.0) -> Ten
     else:
         distance = distance / max(1.0, scale)
         weight = (1 - distance.abs()).clamp(min=0) if mode == "smooth-linear" else _cubic(distance, -0.5)
+        if mode.startswith("smooth"):
+            weight = weight.where((source >= 0) & (source < before), 0)
     source = _mirrored(source, before) if mode == "strided" else source
     matrix = torch.zeros(after, before, dtype=torch.float64)
     matrix.scatter_add_(1, source.clamp(0, before - 1).long(), weight / weight.sum(1, keepdim=True))
@@ -407,7 +409,8 @@ def degrade_together(pixel_values: Tensor, seeds: Sequence[int], rounds: int | N
 
 
 def _levels(pixels: Tensor) -> Tensor:
-    return pixels.mul(255).round_().clamp_(0, 255).div_(255)
+    """Rounded to 8 bits, halves upwards as Pillow rounds them: a resize produces many."""
+    return pixels.mul(255).add_(0.5 + 1e-4).floor_().clamp_(0, 255).div_(255)
 
 
 def draw_plans(seed: int, rounds: int | None = None) -> list[Plan]:
