@@ -145,13 +145,19 @@ def _enlarged(image: Tensor) -> _Canvas:
 
 def _pixels(canvases: Sequence[_Canvas], every: int = 1) -> Tensor:
     """Every k-th pixel of canvases of the same key, (batch, 3, size / every, size / every)."""
-    pixels = torch.cat([canvas.pixels for canvas in canvases])
+    pixels = torch.cat([canvas.pixels for canvas in canvases]) if len(canvases) > 1 else canvases[0].pixels
     if canvases[0].rows is not None:
-        pixels = torch.stack([canvas.rows[::every] for canvas in canvases])[:, None].to(pixels.device) @ pixels
+        pixels = _stacked([canvas.rows for canvas in canvases], every, pixels.device) @ pixels
     if canvases[0].columns is not None:
-        columns = torch.stack([canvas.columns[::every] for canvas in canvases])[:, None].to(pixels.device)
-        pixels = (pixels @ columns.mT).clamp_(0, 1)
+        pixels = (pixels @ _stacked([canvas.columns for canvas in canvases], every, pixels.device).mT).clamp_(0, 1)
     return pixels
+
+
+def _stacked(matrices: Sequence[Tensor], every: int, device: torch.device) -> Tensor:
+    """Every k-th row, for each image and all its channels; a single matrix as it is, which is faster."""
+    if len(matrices) == 1:
+        return matrices[0][::every].to(device)
+    return torch.stack([matrix[::every] for matrix in matrices])[:, None].to(device)
 
 
 def _resize(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
@@ -197,7 +203,7 @@ _OPERATIONS = {"resize": _resize, "blur": _blur, "stretched-blur": _stretched_bl
 
 
 def apply_plans(images: Sequence[Tensor], plans: Sequence[Plan]) -> list[Tensor]:
-    """Run one round on images (1, 3, height, width) in [0, 1]; the results are (1, 3, 128, 128), rounded to 8 bits.
+    """Run one round on images (1, 3, height, width) in [0, 1]; the results are (1, 3, 128, 128).
 
     Images whose next steps are of the same kind, at the same size, are computed together.
     """
@@ -241,10 +247,11 @@ def add_noise(image: Tensor, step: Step) -> Tensor:
     generator = torch.Generator(image.device).manual_seed(step.seed)
     planes = 1 if step.type < 0.4 else 3
     noise = torch.randn(1, planes, *image.shape[2:], generator=generator, device=image.device)
-    level = step.level
     if 0.4 <= step.type <= 0.6:
-        noise, level = _mix(_colour_root(step.seed).to(image.device), noise), 1.0
-    return torch.add(image, noise, alpha=level).clamp_(0, 1)
+        noise = _mix(_colour_root(step.seed).to(image.device), noise)
+    else:
+        noise.mul_(step.level)
+    return (noise.add_(image) if planes == 3 else image + noise).clamp_(0, 1)
 
 
 def _colour_root(seed: int) -> Tensor:
@@ -311,16 +318,18 @@ def resize_matrix(mode: str, before: int, after: int, sigma: float = 0.0) -> Ten
         if mode.startswith("smooth"):
             weight = weight.where((source >= 0) & (source < before), 0)
     source = _mirrored(source, before) if mode == "strided" else source
-    matrix = torch.zeros(after, before, dtype=torch.float64)
-    matrix.scatter_add_(1, source.clamp(0, before - 1).long(), weight / weight.sum(1, keepdim=True))
-    return matrix.float()
+    weight = (weight / weight.sum(1, keepdim=True)).float()
+    return torch.zeros(after, before).scatter_add_(1, source.clamp(0, before - 1).long(), weight)
 
 
 # --- JPEG -------------------------------------------------------------------------------------------------------------
 
 
 def jpeg(image: Tensor, quality: int | Sequence[int]) -> Tensor:
-    """What JPEG at `quality` (1 to 100, one or one an image; 4:2:0) leaves of `image` (batch, 3, H, W) in [0, 1]."""
+    """What JPEG at `quality` (1 to 100, one or one an image; 4:2:0) leaves of `image` (batch, 3, H, W) in [0, 1].
+
+    The levels of the result are not rounded.
+    """
     qualities = [quality] * len(image) if isinstance(quality, int) else quality
     height, width = image.shape[-2:]
     pad = (0, -width % 16, 0, -height % 16)
@@ -328,12 +337,12 @@ def jpeg(image: Tensor, quality: int | Sequence[int]) -> Tensor:
     to_luma = x.new_tensor([[0.299, 0.587, 0.114]]) * 255
     to_chroma = (x.new_tensor([[0, 0, 255], [255, 0, 0]]) - to_luma) / x.new_tensor([[1.772], [1.402]])
     back = x.new_tensor([[0, 1.402], [-0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1.772, 0]])
-    luma = _quantise(_mix(to_luma, x).sub_(128), _tables(_LUMA, qualities)).round_().add_(128)
+    luma = _quantise(_mix(to_luma, x).sub_(128), _tables(_LUMA, qualities)).add_(128)
     halved = x[..., ::2, :] + x[..., 1::2, :]
     halved = halved[..., ::2] + halved[..., 1::2]  # of four pixels; much faster than avg_pool2d
-    chroma = _quantise(_mix(to_chroma / 4, halved), _tables(_CHROMA, qualities)).round_()
+    chroma = _quantise(_mix(to_chroma / 4, halved), _tables(_CHROMA, qualities))
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    decoded = _mix(back, chroma).add_(luma).round_().clamp_(0, 255).div_(255)
+    decoded = _mix(back / 255, chroma).add_(luma.div_(255)).clamp_(0, 1)
     return decoded[..., :height, :width]
 
 
@@ -362,8 +371,8 @@ def _quantise(plane: Tensor, table: Tensor) -> Tensor:
     dct, table = _dct().to(plane.device), table.to(plane.device)
     b, c, h, w = plane.shape
     blocks = plane.view(b, c, h // 8, 8, w // 8, 8).transpose(3, 4)
-    coefficients = (blocks.reshape(b, -1, 64) @ dct.T).div_(table).round_().mul_(table)
-    return (coefficients @ dct).view(blocks.shape).transpose(3, 4).reshape(b, c, h, w)
+    steps = (blocks.reshape(b, -1, 64) @ (dct.T / table)).round_()
+    return (steps @ (dct * table.mT)).view(blocks.shape).transpose(3, 4).reshape(b, c, h, w)
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -401,7 +410,7 @@ def degrade_together(pixel_values: Tensor, seeds: Sequence[int], rounds: int | N
         active = [index for index, own in enumerate(plans) if turn < len(own)]
         results = apply_plans([images[index] for index in active], [plans[index][turn] for index in active])
         for index, result in zip(active, results, strict=True):
-            images[index] = result
+            images[index] = _levels(result)
     rows, columns = (resize_matrix("smooth-linear", CANVAS // FACTOR, n) for n in pixel_values.shape[-2:])
     for side, matrix in (("columns", columns), ("rows", rows)):  # with levels in between, as Pillow works
         images = [_levels(_pixels([_Canvas(image, 0, **{side: matrix})])) for image in images]
