@@ -126,9 +126,7 @@ def sample_grid(unet, images: Tensor, device, period: int = 100, seed: int = 0, 
     noise = noise_like(clean, seed, 0, timestep)()
     columns = (clean, degraded, *at_timestep(denoise, clean, degraded, noise, timestep, alpha_bar, period))
     grid = torch.cat([torch.cat(list(column), 1) for column in columns], 2)
-    return Image.fromarray(
-        ((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-    )
+    return Image.fromarray(((grid.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     own, flags = parser.parse_known_args()
     torch.set_num_threads(own.threads)
-    args = script.parse_args([*flags, "--output_dir", "unused"])
+    args = script.parse_args("", [*flags, "--output_dir", "unused"])
     bare, real = [], []
     for _ in range(own.turns):
         bare.append(bare_step_seconds(args, own.steps))

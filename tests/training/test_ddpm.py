@@ -252,7 +252,7 @@ def test_files_are_published_one_by_one(tmp_path):
     assert (tmp_path / "place" / "file").read_text() == "new" and not (tmp_path / "written").exists()
 
 
-@pytest.mark.parametrize("path", sorted((TRAINING / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((TRAINING / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_configurations_are_what_accelerate_reads(path):
     config = load_config_from_file(str(path))
     assert config.num_processes >= 2 and config.mixed_precision == "bf16"
