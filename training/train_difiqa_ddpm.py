@@ -34,6 +34,8 @@ def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     if args.model_config_name_or_path:
         return PatchUNet2DModel.from_config(PatchUNet2DModel.load_config(args.model_config_name_or_path))
     preset = MODELS[args.model] | ({"patch_size": args.patch_size} if args.patch_size else {})
+    if args.degradation == "none":
+        preset["degradation_std"] = 0.0
     blocks, patch = len(preset["block_out_channels"]), preset["patch_size"]
     return PatchUNet2DModel(
         sample_size=112 // patch,
