@@ -16,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.state import AcceleratorState
-
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
 import train_difiqa_ddpm as script
@@ -98,8 +97,6 @@ def main() -> None:
         "loop_seconds_a_step": loop.round(4).tolist(),
         "loop_images_a_second": round(args.train_batch_size / loop[0], 2),
         "loop_speed_percent_of_bare": (100 * best / loop).round(1).tolist(),
-            zip(("wall", "processor"), (100 * best / loop).round(1).tolist(), strict=True)
-        ),
     }
     text = json.dumps(result, indent=1)
     print(text)
