@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench-edc bench-batching clean
+.PHONY: help setup demo test test-slow lint cards bench-batching bench-degradation bench-edc bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,13 @@ bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k 
 bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, on DIFIQA_SHARED (minutes)
 	$(BIN)/python tests/bench/bench_batching.py --faces $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip \
 		-o model_cards/results/bench-batching.json
+
+bench-degradation: $(STAMP)  ## time d(x) against a per-image version (a minute)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_degradation.py -o model_cards/results/bench-degradation.json
+
+bench-training: $(STAMP)  ## time the DDPM loop against bare steps, DATA=zip of faces (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_training.py --train_data $(DATA) --mixed_precision bf16 \
+		-o model_cards/results/bench-training.json
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis demo_output build dist src/*.egg-info

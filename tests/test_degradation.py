@@ -10,7 +10,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from difiqa_hf.degradation import degrade, jpeg
+from difiqa_hf.degradation import (
+    Step,
+    add_noise,
+    blur_matrix,
+    degrade,
+    degrade_together,
+    draw_plans,
+    gaussian_kernel,
+    jpeg,
+    resize_matrix,
+)
 
 
 def smooth_images(count: int, seed: int = 0) -> torch.Tensor:
@@ -38,6 +48,66 @@ def test_shape_range_and_global_generator_are_kept():
 def test_number_of_seeds_is_checked():
     with pytest.raises(ValueError, match="1 seeds for 2 images"):
         degrade(smooth_images(2), [1])
+
+
+def test_images_of_a_batch_are_computed_together_with_the_same_result():
+    """Two levels at most, where a sum was rounded otherwise and a JPEG coefficient moved; hardly anywhere."""
+    x = smooth_images(12)
+    one_by_one, together = degrade(x, range(12)), degrade_together(x, range(12))
+    difference = (one_by_one - together).abs() * 127.5
+    assert difference.max() < 8 and difference.mean() < 0.02
+
+
+def test_other_sizes_and_no_images():
+    assert degrade(torch.zeros(2, 3, 96, 64), [1, 2]).shape == (2, 3, 96, 64)
+    assert degrade(torch.zeros(0, 3, 112, 112), []).shape == (0, 3, 112, 112)
+
+
+def test_a_fifth_is_degraded_twice():
+    rounds = torch.tensor([len(draw_plans(seed)) for seed in range(4000)])
+    assert (rounds > 1).float().mean().item() == pytest.approx(0.2 + 0.01 - 0.002, abs=0.02)
+    assert len(draw_plans(0, rounds=3)) == 3
+
+
+CV2_MODES = {"linear": 1, "cubic": 2, "area": 3}
+
+
+@pytest.mark.parametrize(("before", "after"), [(512, 128), (512, 77), (256, 200), (77, 128), (64, 128)])
+@pytest.mark.parametrize("mode", CV2_MODES)
+def test_resizing_is_opencvs(mode, before, after):
+    cv2 = pytest.importorskip("cv2")
+    image = np.random.default_rng(0).random((before, before), dtype=np.float32)
+    matrix = resize_matrix(mode, before, after).numpy()
+    expected = cv2.resize(image, (after, after), interpolation=CV2_MODES[mode])
+    np.testing.assert_allclose(matrix @ image @ matrix.T, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "pillow"), [("smooth-cubic", "BICUBIC"), ("smooth-linear", "BILINEAR")])
+def test_antialiased_resizing_is_pillows(mode, pillow):
+    image = np.random.default_rng(0).random((128, 128), dtype=np.float32)
+    matrix = resize_matrix(mode, 128, 112).numpy()
+    expected = np.asarray(Image.fromarray(image).resize((112, 112), Image.Resampling[pillow]))
+    np.testing.assert_allclose(matrix @ image @ matrix.T, expected, atol=1e-5)
+
+
+def test_blurs_are_convolutions():
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    step = Step("blur", variances=(3.0, 3.0), radius=5)
+    matrix = blur_matrix(3.0, 5, 64)
+    expected = F.conv2d(F.pad(image, (12,) * 4, mode="reflect"), gaussian_kernel(step)[None, None])
+    torch.testing.assert_close(matrix @ image @ matrix.T, expected, atol=1e-5, rtol=0)
+    stretched = gaussian_kernel(Step("stretched-blur", variances=(6.0, 0.5), angle=0.0, radius=12))
+    offsets = torch.arange(-12, 13).float()
+    assert (stretched.sum(0) * offsets**2).sum().item() == pytest.approx(6.0, rel=0.02)
+    assert (stretched.sum(1) * offsets**2).sum().item() == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("kind", "same"), [(0.9, False), (0.1, True)])
+def test_noise_is_of_its_kind_and_level(kind, same):
+    image = torch.full((1, 3, 128, 128), 0.5)
+    noise = add_noise(image, Step("noise", level=0.05, type=kind, seed=3)) - 0.5
+    assert noise.std().item() == pytest.approx(0.05, rel=0.03)
+    assert torch.equal(noise[:, 0], noise[:, 1]) == same
 
 
 @pytest.mark.parametrize("quality", [30, 60, 95])
@@ -70,16 +140,21 @@ def statistics(clean: torch.Tensor, degraded: torch.Tensor) -> dict[str, torch.T
 
 
 def test_distribution_is_that_of_the_released_code(shared):
-    """Every quantile within a tenth of the golden 5-to-95 range, save the visible exceptions."""
+    """Every quantile within a tenth of the golden 5-to-95 range, on four draws of the 360 images together.
+
+    One draw would not do: by bootstrap, the tails of 360 images scatter by .04 to .08 of that range, in the golden file
+    as in ours, and two draws of the very same process agree within .1 at every quantile of a statistic in .96 (PSNR) to
+    .57 (mean shift) of the cases. What each operation does is therefore compared with OpenCV's and Pillow's above.
+    """
     golden = json.loads((shared / "golden" / "degradation.json").read_text())
-    # statistic -> tolerance as a share of that range: the share of sharpened-by-noise images is a little low so far
-    worse = {"log_laplacian_variance_ratio": 0.18, "std_ratio": 0.13, "mean_shift": 0.13}
     with zipfile.ZipFile(shared / "data" / "lfw_aligned112.zip") as archive:
         names = sorted(n for n in archive.namelist() if n.endswith(".jpg"))[::20][: golden["n"]]
         pictures = [np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB")) for n in names]
     clean = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    measured = statistics(clean, degrade(clean, range(len(clean)), rounds=golden["rounds"]))
+    seeds = [1000 * draw + image for draw in range(11, 15) for image in range(len(clean))]
+    clean = clean.repeat(4, 1, 1, 1)
+    measured = statistics(clean, degrade(clean, seeds, rounds=golden["rounds"]))
     for name, values in measured.items():
         expected = np.array(golden[name])
         deviation = np.abs(np.percentile(values.numpy(), golden["quantiles"]) - expected) / (expected[-1] - expected[0])
-        assert deviation.max() < worse.get(name, 0.1), (name, deviation.round(3))
+        assert deviation.max() < 0.1, (name, deviation.round(3))

@@ -1,14 +1,16 @@
-"""Training images: zips and folders of aligned faces in memory, and the deterministic samples drawn from them."""
+"""Training images from zips, folders and `datasets`, and the deterministic samples drawn from them."""
 
 import io
 import json
+import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -16,6 +18,15 @@ from tqdm import tqdm
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
@@ -27,15 +38,11 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
     """
     images, names, unreadable = [], [], []
     for source in sources:
-        for inside, data in tqdm(_files(Path(source)), desc=Path(source).name, unit="img", mininterval=5):
-            name = f"{Path(source).name}/{inside}"  # two sources may use the same names inside
+        for name, read in tqdm(image_files([source]), desc=Path(source).name, unit="img", mininterval=5):
             try:
-                picture = Image.open(io.BytesIO(data)).convert("RGB")
-                if picture.size != (size, size):
-                    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-                images.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
+                images.append(decode_image(read(), size))
                 names.append(name)
-            except (OSError, ValueError) as error:
+            except UNREADABLE as error:
                 unreadable.append(f"{name}: {error}")
     if unreadable:
         print(f"left out {len(unreadable)} unreadable files, for example {unreadable[0]}")
@@ -48,18 +55,99 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
     return torch.stack(images).contiguous(), names
 
 
-def _files(source: Path):
-    if source.is_dir():
-        for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
-            yield str(path.relative_to(source)), path.read_bytes()
-    else:
-        with zipfile.ZipFile(source) as archive:
-            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
-                yield name, archive.read(name)
+def decode_image(data: bytes, size: int = 112) -> Tensor:
+    """An encoded image as uint8 (3, size, size) RGB; others than square ones are stretched.
+
+    Raises:
+        UNREADABLE: for data that Pillow cannot read.
+    """
+    try:
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+    except UnidentifiedImageError:  # whose message names an address in memory
+        raise ValueError(f"{len(data)} bytes in no image format that Pillow knows") from None
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
-def settle(path: Path, settings: dict) -> None:
+class HubImages:
+    """Images of a `datasets` set, decoded when asked for: index -> uint8 (3, size, size).
+
+    An unreadable image is reported once and replaced by the next readable one, so that every process sees the same.
+    """
+
+    def __init__(self, rows, column: str, size: int = 112):
+        self.rows, self.column, self.size, self.reported = rows, column, size, set()
+
+    @classmethod
+    def load(cls, name: str, config: str | None = None, split: str = "train", cache_dir: str | None = None):
+        """A set of the Hub, or of a local folder in one of its layouts."""
+        import datasets
+
+        rows = datasets.load_dataset(name, config, split=split, cache_dir=cache_dir)
+        columns = [key for key, feature in rows.features.items() if isinstance(feature, datasets.Image)]
+        if len(columns) != 1 or len(rows) == 0:
+            raise ValueError(
+                f"{name} ({split}) has {len(rows)} rows and image columns {columns}; need rows, one column"
+            )
+        return cls(rows.cast_column(columns[0], datasets.Image(decode=False)), columns[0])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Tensor:
+        for step in range(len(self)):
+            position = (int(index) + step) % len(self)
+            try:
+                return decode_image(encoded(self.rows[position][self.column]), self.size)
+            except UNREADABLE as error:
+                if position not in self.reported:
+                    self.reported.add(position)
+                    print(f"image {position} of the set is unreadable, the next one takes its place: {error}")
+        raise ValueError(f"none of the {len(self)} images can be read")
+
+    def select(self, rows: Sequence[int]) -> "HubImages":
+        return HubImages(self.rows.select(rows), self.column, self.size)
+
+
+def encoded(cell: dict) -> bytes:
+    """The bytes of an undecoded image of `datasets`: in the cell, or in the file that it names."""
+    return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+
+
+def hold_out(images: "Tensor | HubImages", count: int, seed: int) -> "tuple[Tensor | HubImages, Tensor]":
+    """Split off `count` images, drawn by the seed, as uint8 (count, 3, size, size).
+
+    Raises:
+        ValueError: if nothing would be left to train on.
+    """
+    if count >= len(images):
+        raise ValueError(f"cannot hold out {count} of {len(images)} images: none would be left to train on")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(stable_seed(seed, "hold out"))).tolist()
+    kept, held = sorted(order[count:]), sorted(order[:count])
+    rest = images[kept] if isinstance(images, Tensor) else images.select(kept)
+    return rest, torch.stack([images[i] for i in held]) if held else torch.empty(0, 3, 112, 112, dtype=torch.uint8)
+
+
+def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Names and readers of the images of zips and folders, sorted within each; names begin with that of their source.
+
+    Nothing is read until a reader is called; it may then raise one of `UNREADABLE`.
+    """
+    for source in map(Path, sources):
+        if source.is_dir():
+            for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
+                yield f"{source.name}/{path.relative_to(source)}", path.read_bytes
+        else:
+            with zipfile.ZipFile(source) as archive:
+                for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+                    yield f"{source.name}/{name}", partial(archive.read, name)
+
+
+def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:
     """Write the settings of a resumable run, or refuse to continue one that was started with others.
+
+    Those named in `free` may change.
 
     Raises:
         ValueError: naming every setting that differs.
@@ -67,14 +155,14 @@ def settle(path: Path, settings: dict) -> None:
     settings = json.loads(json.dumps(settings, default=str))
     if path.exists():
         before = json.loads(path.read_text())
-        differing = [
-            f"{k}: {before.get(k)} -> {settings.get(k)}" for k in before | settings if before.get(k) != settings.get(k)
-        ]
+        fixed = [key for key in before | settings if key not in free]
+        differing = [f"{k}: {before.get(k)} -> {settings.get(k)}" for k in fixed if before.get(k) != settings.get(k)]
         if differing:
             raise ValueError(
                 f"{path.parent} was started with other settings ({'; '.join(differing)}); use a new folder"
             )
-        return
+        if before == settings:
+            return
     pending = path.with_suffix(".tmp")
     pending.write_text(json.dumps(settings, indent=2) + "\n")
     pending.replace(path)
@@ -90,11 +178,16 @@ class DiffusionSamples(Dataset):
 
     The number counts samples since the start of training, so a resumed run sees what the interrupted one would have
     seen, whatever the number of loader workers. Every pass over the images is a new permutation.
+
+    Args:
+        images: uint8 (count, 3, height, width), or anything indexed alike.
+        degradation: "bsrgan", "none" (degraded = clean), or "later": only the seed, as "degradation_seed", for
+            `degrade` on the device.
     """
 
-    def __init__(self, images: Tensor, length: int, seed: int, max_train_timestep: int, degraded: bool = True):
+    def __init__(self, images, length: int, seed: int, max_train_timestep: int, degradation: str = "bsrgan"):
         self.images, self.length, self.seed = images, length, seed
-        self.max_train_timestep, self.degraded = max_train_timestep, degraded
+        self.max_train_timestep, self.degradation = max_train_timestep, degradation
 
     def __len__(self) -> int:
         return self.length
@@ -108,9 +201,12 @@ class DiffusionSamples(Dataset):
             clean = clean.flip(-1)
         timestep = torch.randint(self.max_train_timestep, (), generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
+        sample = {"clean": clean, "noise": noise, "timestep": timestep}
         seed = stable_seed(self.seed, "degradation", number)
-        degraded = degrade(clean[None], [seed])[0] if self.degraded else clean
-        return {"clean": clean, "degraded": degraded, "noise": noise, "timestep": timestep}
+        if self.degradation == "later":
+            return sample | {"degradation_seed": torch.tensor(seed)}
+        degraded = degrade(clean[None], [seed])[0] if self.degradation == "bsrgan" else clean
+        return sample | {"degraded": degraded}
 
 
 _permutations: dict[tuple[int, int], Tensor] = {}

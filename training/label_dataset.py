@@ -1,49 +1,107 @@
 """DifFIQA scores as training labels for the regressor, launched with `accelerate launch` on any number of processes.
 
-The work is cut into parts of fixed size; a part is computed by one process, written to a temporary file and renamed.
-A run that was killed continues with the parts that are missing, and the parts do not depend on who computes them.
+Zips, folders and streamed sets of the Hub are read as they are scored. The work is cut into parts of fixed size; a part
+is computed by one process, written to a temporary file and renamed. A run that was killed continues with the parts that
+are missing, and the parts do not depend on who computes them. `complete.json` says that all are there.
 """
 
 import argparse
 import json
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
-from images import read_images, settle, to_pixel_values
+from images import UNREADABLE, decode_image, encoded, image_files, settle, to_pixel_values
 from views import check_kinds, make_view
+
+Item = tuple[str, Callable[[], bytes], str]  # name of an image, its reader, a view
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", nargs="+", required=True, help="zips or folders of aligned 112x112 faces")
+    parser.add_argument("--data", nargs="+", help="zips or folders of aligned 112x112 faces")
+    parser.add_argument("--dataset_name", help="or a set of the Hub (or a local folder that `datasets` can load)")
+    parser.add_argument("--dataset_config_name")
+    parser.add_argument("--dataset_split", default="train")
+    parser.add_argument("--image_column", default="image")
     parser.add_argument("--checkpoint", help="DifFIQA pipeline folder or Hub repository; the shipped one if left out")
     parser.add_argument("--recognizer", help="replaces the checkpoint's recogniser")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--every", type=int, default=1, help="label every k-th image only")
     parser.add_argument(
         "--views", nargs="+", default=["original"],
-        help="what to label of every image, see views.py: varied2 is another draw, varied-mirror the mirror of a draw",
+        help="what to label of every image, see views.py (but no morph): varied2 is another draw, varied-mirror the "
+        "mirror of a draw",
     )  # fmt: skip
     parser.add_argument("--num_repeats", type=int, default=10, help="n of Eq. 7")
     parser.add_argument("--part_size", type=int, default=128, help="images in one part file")
     parser.add_argument("--unet_dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if (args.data is None) == (args.dataset_name is None):
+        parser.error("give --data or --dataset_name, one of the two")
+    return args
+
+
+def stream(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Names and readers of all images, in an order that never changes."""
+    if args.data:
+        yield from image_files(args.data)
+        return
+    import datasets
+
+    name, column = args.dataset_name, args.image_column
+    rows = datasets.load_dataset(name, args.dataset_config_name, split=args.dataset_split, streaming=True)
+    for number, row in enumerate(rows.cast_column(column, datasets.Image(decode=False))):
+        yield f"{name}/{number:08d}", partial(encoded, row[column])
+
+
+def parts(args: argparse.Namespace) -> Iterator[list[Item]]:
+    """The work: `part_size` views at a time."""
+    items = ((name, read, view) for name, read in islice(stream(args), 0, None, args.every) for view in args.views)
+    while part := list(islice(items, args.part_size)):
+        yield part
+
+
+def read_views(part: list[Item], seed: int) -> tuple[Tensor, list[tuple[str, str]], list[dict]]:
+    """Views (count, 3, 112, 112) uint8, their names and kinds, and the images that could not be read, with reasons."""
+    images, views, rows, unreadable = {}, [], [], {}
+    for name, read, view in part:
+        if name not in images and name not in unreadable:
+            try:
+                images[name] = decode_image(read())
+            except UNREADABLE as error:
+                unreadable[name] = {"name": name, "reason": str(error)}
+        if name in images:
+            views.append(make_view(images, name, view, seed))
+            rows.append((name, view))
+    return torch.stack(views) if views else torch.empty(0, 3, 112, 112), rows, list(unreadable.values())
+
+
+def write_rows(path: Path, rows: list[dict], process: int) -> None:
+    """One JSON object a line, all or nothing."""
+    pending = path.with_suffix(f".tmp{process}")
+    pending.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pending.replace(path)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     check_kinds(args.views)
+    if any(view.startswith("morph") for view in args.views):
+        raise ValueError("a morph needs all images at hand, but they are read one by one; label other views")
     accelerator = Accelerator()
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    images, names = read_images(args.data)
-    images, names = images[:: args.every], names[:: args.every]
     method = create_method(
         "difiqa",
         checkpoint=args.checkpoint,
@@ -54,26 +112,52 @@ def main(argv: list[str] | None = None) -> None:
         device=str(accelerator.device),
     )
     if accelerator.is_main_process:
-        settings = vars(args) | {"output_dir": "", "fingerprint": method.fingerprint, "images": len(names)}
-        settle(output / "labels_config.json", settings)
+        settle(
+            output / "labels_config.json",
+            vars(args) | {"output_dir": "", "fingerprint": method.fingerprint, "format": 2},
+        )
     accelerator.wait_for_everyone()
 
-    items = [(i, view) for view in args.views for i in range(len(names))]
-    parts = [items[start : start + args.part_size] for start in range(0, len(items), args.part_size)]
-    mine = range(accelerator.process_index, len(parts), accelerator.num_processes)
-    for number in tqdm(mine, unit="part", disable=not accelerator.is_main_process, mininterval=10):
+    total = scored = 0
+    started = time.time()
+    for number, part in enumerate(
+        tqdm(parts(args), unit="part", disable=not accelerator.is_main_process, mininterval=10)
+    ):
+        total = number + 1
         path = output / f"part-{number:06d}.jsonl"
-        if path.exists():
+        if number % accelerator.num_processes != accelerator.process_index or path.exists():
             continue
-        views = torch.stack([make_view(images, i, view, args.seed) for i, view in parts[number]])
-        qualities = method(to_pixel_values(views)).numpy().astype(np.float64)
-        rows = zip(parts[number], qualities, strict=True)
-        lines = [json.dumps({"name": names[i], "view": view, "quality": round(q, 7)}) for (i, view), q in rows]
-        pending = path.with_suffix(f".tmp{accelerator.process_index}")
-        pending.write_text("\n".join(lines) + "\n")
-        pending.replace(path)
+        views, rows, unreadable = read_views(part, args.seed)
+        qualities = method(to_pixel_values(views)).numpy().astype(np.float64) if rows else []
+        if unreadable:
+            write_rows(output / f"unreadable-{number:06d}.jsonl", unreadable, accelerator.process_index)
+        labels = [{"name": n, "view": v, "quality": round(q, 7)} for (n, v), q in zip(rows, qualities, strict=True)]
+        write_rows(path, labels, accelerator.process_index)
+        scored += len(rows)
+    print(f"process {accelerator.process_index}: {scored} views in {time.time() - started:.0f} s", flush=True)
     accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        finish(output, total)
     accelerator.end_training()
+
+
+def finish(output: Path, total: int) -> None:
+    """Clear away what killed runs left, count, and say that everything is there.
+
+    Raises:
+        ValueError: if nothing could be labelled.
+    """
+    for abandoned in output.glob("*.tmp*"):
+        abandoned.unlink()
+    counts = {
+        kind: sum(len(path.read_text().splitlines()) for path in output.glob(f"{kind}-*.jsonl"))
+        for kind in ("part", "unreadable")
+    }
+    if counts["part"] == 0:
+        raise ValueError(f"no readable image ({counts['unreadable']} unreadable): there is nothing to label")
+    pending = output / "complete.tmp"
+    pending.write_text(json.dumps({"parts": total, "rows": counts["part"], "unreadable": counts["unreadable"]}) + "\n")
+    pending.replace(output / "complete.json")
 
 
 if __name__ == "__main__":

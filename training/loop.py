@@ -1,10 +1,15 @@
-"""What training loops share: the learning rate of a step, checkpoints that survive a kill."""
+"""What training loops share: the learning rate of a step, checkpoints and logs that survive a kill."""
 
 import json
 import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 
 def learning_rate(step: int, peak: float, warmup: int, total: int, schedule: str = "cosine") -> float:
@@ -15,19 +20,41 @@ def learning_rate(step: int, peak: float, warmup: int, total: int, schedule: str
 
 def resume(accelerator: Accelerator, output: Path) -> int:
     """Load the newest complete checkpoint, if any; returns the number of steps done."""
-    marker = output / "last_checkpoint.json"
-    if not marker.exists():
-        return 0
-    last = json.loads(marker.read_text())
-    accelerator.load_state(str(output / last["folder"]))
+    last = last_checkpoint(output)
+    if last["step"]:
+        accelerator.load_state(str(output / last["folder"]))
     return last["step"]
+
+
+def last_checkpoint(output: Path) -> dict:
+    """Step and folder of the newest complete checkpoint; step 0 if there is none."""
+    marker = output / "last_checkpoint.json"
+    return json.loads(marker.read_text()) if marker.exists() else {"step": 0}
 
 
 def save_state(accelerator: Accelerator, output: Path, step: int, every: int) -> dict:
     """Write the training state into one of two folders that take turns; returns the marker for `finish_checkpoint`."""
     folder = f"state-{step % (2 * every)}"
-    accelerator.save_state(str(output / folder))
+    with named_write_errors(output, step):
+        accelerator.save_state(str(output / folder))
     return {"step": step, "folder": folder}
+
+
+@contextmanager
+def named_write_errors(output: Path, step: int) -> Iterator[None]:
+    """A full disk, in words: what could not be written, how much room there is, what is still good.
+
+    Raises:
+        RuntimeError: instead of whatever the writer raised.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        free = shutil.disk_usage(output).free / 1e6
+        raise RuntimeError(
+            f"cannot write the checkpoint of step {step} to {output} ({free:.0f} MB free): {error}. The last complete "
+            f"one, of step {last_checkpoint(output)['step']}, is intact; make room and give the same command again"
+        ) from error
 
 
 def finish_checkpoint(output: Path, marker: dict) -> None:
@@ -35,3 +62,21 @@ def finish_checkpoint(output: Path, marker: dict) -> None:
     pending = output / "last_checkpoint.json.tmp"
     pending.write_text(json.dumps(marker))
     pending.replace(output / "last_checkpoint.json")
+
+
+def publish(written: Path, place: Path) -> None:
+    """Move the files of the folder `written` to `place`, each in one step: a kill leaves no half-written file."""
+    place.mkdir(parents=True, exist_ok=True)
+    for file in sorted(written.iterdir()):
+        file.replace(place / file.name)
+    written.rmdir()
+
+
+def continue_log(path: Path, step: int, key: str = "step") -> TextIO:
+    """Open a log of one JSON object a line for more, without the lines after `step` that a killed run left behind."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)[key] <= step]
+    pending = path.with_suffix(".tmp")
+    pending.write_text("".join(kept))
+    pending.replace(path)
+    return path.open("a")

@@ -8,55 +8,34 @@ import json
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedType, set_seed
 from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from ddpm_flags import EMA_SCHEDULES, FREE, MODELS, parse_args
+from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
-from images import DiffusionSamples, read_images
-from loop import finish_checkpoint, learning_rate, resume, save_state
-
-# name -> block_out_channels, layers_per_block, patch_size             parameters, fp16 size
-MODELS = {
-    "toy":   dict(block_out_channels=(32, 32), layers_per_block=1, patch_size=4),           #  0.3 M
-    "small": dict(block_out_channels=(32, 64, 96, 128), layers_per_block=1, patch_size=2),  #  3.5 M, 7.0 MB
-    "base":  dict(block_out_channels=(64, 96, 128, 192), layers_per_block=1, patch_size=2), #  8.2 M, 16 MB
-}  # fmt: skip
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--train_data", nargs="+", required=True, help="zips or folders of aligned 112x112 faces")
-    parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--model", choices=MODELS, default="small")
-    parser.add_argument("--max_train_steps", type=int, default=100_000)
-    parser.add_argument("--train_batch_size", type=int, default=16)
-    parser.add_argument("--learning_rate", type=float, default=8e-5)
-    parser.add_argument("--lr_warmup_steps", type=int, default=0)
-    parser.add_argument("--lr_scheduler", choices=("constant", "cosine"), default="constant")
-    parser.add_argument("--max_grad_norm", type=float, default=1.0)
-    parser.add_argument("--ema_decay", type=float, default=0.995)
-    parser.add_argument("--ema_every", type=int, default=10, help="steps between EMA updates (10: as released)")
-    parser.add_argument("--max_train_timestep", type=int, default=100, help="T' of the paper")
-    parser.add_argument("--degradation_timesteps", type=int, default=100, help="T of Eq. 6")
-    parser.add_argument("--degradation", choices=("bsrgan", "none"), default="bsrgan")
-    parser.add_argument("--loss_weighting", choices=("uniform", "scale"), default="uniform",
-                        help="uniform: Eq. 5; scale: every timestep's error in units of its expected size")  # fmt: skip
-    parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
-    parser.add_argument("--dataloader_num_workers", type=int, default=1)
-    parser.add_argument("--checkpointing_steps", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(argv)
+from difiqa_hf.recognizers import embed, load_recognizer
+from images import DiffusionSamples, HubImages, hold_out, read_images, settle
+from loop import continue_log, finish_checkpoint, learning_rate, named_write_errors, publish, resume, save_state
+from validate_ddpm import sample_grid, validate
 
 
 def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     """The denoiser of the preset, initialised from the seed."""
     set_seed(args.seed)
-    preset = MODELS[args.model]
+    if args.model_config_name_or_path:
+        return PatchUNet2DModel.from_config(PatchUNet2DModel.load_config(args.model_config_name_or_path))
+    preset = MODELS[args.model] | ({"patch_size": args.patch_size} if args.patch_size else {})
+    if args.degradation == "none":
+        preset["degradation_std"] = 0.0
     blocks, patch = len(preset["block_out_channels"]), preset["patch_size"]
     return PatchUNet2DModel(
         sample_size=112 // patch,
@@ -65,94 +44,239 @@ def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
         down_block_types=("DownBlock2D",) * blocks,
         up_block_types=("UpBlock2D",) * blocks,
         degradation_timesteps=args.degradation_timesteps,
+        num_train_timesteps=args.ddpm_num_steps,
         **preset,
     )
 
 
-def training_loss(unet, batch: dict, alpha_bar: torch.Tensor, args: argparse.Namespace) -> torch.Tensor:
-    """Eq. 5 on inputs of Eq. 6: || D(x_t, t) - x_0 ||^2, the mean over pixels and images."""
+def build_ema(unet: PatchUNet2DModel, args: argparse.Namespace) -> EMAModel:
+    least = {"min_decay": args.ema_decay} if args.ema_schedule == "constant" else {}
+    return EMAModel(unet.parameters(), decay=args.ema_decay, **EMA_SCHEDULES[args.ema_schedule], **least)
+
+
+def training_loss(unet, batch: dict, alpha_bar: Tensor, args: argparse.Namespace, recognizer=None) -> Tensor:
+    """Eq. 5 on inputs of Eq. 6: || D(x_t, t) - x_0 ||^2, the mean over pixels and images; x_t is float32."""
     blended = blend(batch["clean"], batch["degraded"], batch["timestep"], args.degradation_timesteps)
     noisy = add_noise(blended, batch["noise"], batch["timestep"], alpha_bar)
-    error = (unet(noisy, batch["timestep"]).sample.float() - batch["clean"]) ** 2
+    restored = unet(noisy, batch["timestep"]).sample.float()
+    error = (restored - batch["clean"]) ** 2
     if args.loss_weighting == "scale":
         network = unet.module if hasattr(unet, "module") else unet
         scale = network.correction_scale(batch["timestep"]).float().view(-1, 1, 1, 1)
         error = error / scale**2
-    return error.mean()
+    loss = error.mean()
+    if recognizer is not None:
+        with torch.no_grad():
+            identity = embed(recognizer, batch["clean"])
+        loss = loss + args.identity_weight * (1 - F.cosine_similarity(embed(recognizer, restored), identity).mean())
+    return loss
+
+
+def read_data(args: argparse.Namespace) -> tuple[Tensor | HubImages, Tensor]:
+    """Images to train on and held-out ones (uint8, perhaps none)."""
+    if args.dataset_name:
+        images = HubImages.load(args.dataset_name, args.dataset_config_name, args.dataset_split, args.cache_dir)
+    else:
+        images, _ = read_images(args.train_data)
+    images, held = hold_out(images, args.num_validation_images, args.seed)
+    return images, read_images(args.validation_data)[0] if args.validation_data else held
+
+
+def resolve(args: argparse.Namespace, accelerator: Accelerator, count: int, unet: PatchUNet2DModel) -> dict:
+    """Everything that determines the run; fills in --max_train_steps and --validation_steps."""
+    per_step = args.train_batch_size * args.gradient_accumulation_steps * accelerator.num_processes
+    if args.num_epochs:
+        args.max_train_steps = max(1, args.num_epochs * count // per_step)
+    args.validation_steps = args.validation_steps or args.checkpointing_steps
+    facts = {
+        "num_processes": accelerator.num_processes,
+        "images": count,
+        "images_per_step": per_step,
+        "parameters": sum(p.numel() for p in unet.parameters()),
+    }
+    return vars(args) | facts
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
+    args = parse_args(__doc__, argv)
     output = Path(args.output_dir)
-    output.mkdir(parents=True, exist_ok=True)
-
-    # Data: sample numbers are dealt to the processes batch by batch.
-    images, _ = read_images(args.train_data)
-    per_step = args.train_batch_size * accelerator.num_processes
-    samples = DiffusionSamples(
-        images, args.max_train_steps * per_step, args.seed, args.max_train_timestep, args.degradation == "bsrgan"
+    accelerator = Accelerator(
+        mixed_precision=args.mixed_precision,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        step_scheduler_with_optimizer=False,
+        log_with=None if args.logger == "none" else args.logger,
+        project_dir=output,
     )
+    if args.use_ema and accelerator.distributed_type == DistributedType.FSDP:
+        raise ValueError("the EMA does not follow sharded parameters; give --no-use_ema with FSDP")
 
-    # Model, EMA, optimiser.
+    images, held_out = read_data(args)
     unet = build_unet(args)
-    scheduler = DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2")
-    alpha_bar = alphas_cumprod(scheduler).to(accelerator.device)
-    ema = EMAModel(unet.parameters(), decay=args.ema_decay)
-    optimizer = torch.optim.Adam(unet.parameters(), lr=args.learning_rate, betas=(0.9, 0.99))
-    unet, optimizer = accelerator.prepare(unet, optimizer)
-    accelerator.register_for_checkpointing(ema)
-    ema.to(accelerator.device)
+    settings = resolve(args, accelerator, len(images), unet)
+    if args.dry_run:
+        accelerator.print(json.dumps(settings, indent=2, default=str))
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    if accelerator.is_main_process:
+        settle(output / "training_config.json", settings, free=FREE)
+    run = Run(args, accelerator, output, unet, held_out)
+    run.train(images)
+    accelerator.end_training()
 
-    # Resume: the same command continues where the last complete checkpoint ends.
-    first = resume(accelerator, output)
-    numbers = range(first * per_step, len(samples))
-    loader = accelerator.prepare(
-        DataLoader(
-            Subset(samples, numbers),
+
+class Run:
+    """Networks, optimiser and files of one training; `train` starts it or goes on with it."""
+
+    def __init__(self, args: argparse.Namespace, accelerator: Accelerator, output: Path, unet, held_out: Tensor):
+        self.args, self.accelerator, self.output, self.held_out = args, accelerator, output, held_out
+        schedule = {"num_train_timesteps": args.ddpm_num_steps, "beta_schedule": "squaredcos_cap_v2"}
+        self.scheduler = DDPMScheduler(**schedule, prediction_type="sample")
+        self.alpha_bar = alphas_cumprod(self.scheduler).to(accelerator.device)
+        needed = args.identity_weight or len(held_out)
+        self.recognizer = load_recognizer(args.recognizer, device=accelerator.device) if needed else None
+        self.ema = build_ema(unet, args) if args.use_ema else None
+        optimizer = torch.optim.Adam(
+            unet.parameters(),
+            lr=args.learning_rate,
+            betas=(args.adam_beta1, args.adam_beta2),
+            weight_decay=args.adam_weight_decay,
+            eps=args.adam_epsilon,
+        )
+        self.unet, self.optimizer = accelerator.prepare(unet, optimizer)
+        if self.ema:
+            accelerator.register_for_checkpointing(self.ema)
+            self.ema.to(accelerator.device)
+        if args.logger != "none":
+            accelerator.init_trackers("difiqa-ddpm", {k: str(v) for k, v in vars(args).items()})
+
+    def batches(self, images, first: int) -> DataLoader:
+        """Micro-batches from step `first` on: sample numbers are dealt to the processes batch by batch."""
+        args, accelerator = self.args, self.accelerator
+        per_step = args.train_batch_size * args.gradient_accumulation_steps * accelerator.num_processes
+        degradation = "later" if args.degrade_on == "device" and args.degradation != "none" else args.degradation
+        length = args.max_train_steps * per_step
+        samples = DiffusionSamples(images, length, args.seed, args.max_train_timestep, degradation)
+        loader = DataLoader(
+            Subset(samples, range(first * per_step, length)),
             batch_size=args.train_batch_size,
             num_workers=args.dataloader_num_workers,
             worker_init_fn=lambda _: torch.set_num_threads(1),
         )
-    )
-    log = (output / "log.jsonl").open("a") if accelerator.is_main_process else None
-    bar = tqdm(total=args.max_train_steps, initial=first, disable=not accelerator.is_main_process, mininterval=10)
-    unet.train()
-    for step, batch in enumerate(loader, start=first):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                step, args.learning_rate, args.lr_warmup_steps, args.max_train_steps, args.lr_scheduler
+        return accelerator.prepare(loader)
+
+    def train(self, images) -> None:
+        args, accelerator = self.args, self.accelerator
+        first = resume(accelerator, self.output)
+        log = continue_log(self.output / "log.jsonl", first) if accelerator.is_main_process else None
+        bar = tqdm(total=args.max_train_steps, initial=first, disable=log is None, mininterval=10)
+        identity = self.recognizer if args.identity_weight else None
+        step, since, losses = first, 0, torch.zeros((), device=accelerator.device)
+        self.unet.train()
+        for batch in self.batches(images, first):
+            if "degradation_seed" in batch:
+                batch["degraded"] = degrade(batch["clean"], batch["degradation_seed"].tolist())
+            with accelerator.accumulate(self.unet):
+                loss = training_loss(self.unet, batch, self.alpha_bar, args, identity)
+                accelerator.backward(loss)
+                losses, since = losses + loss.detach(), since + 1
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(self.unet.parameters(), args.max_grad_norm)
+                    self.set_learning_rate(step)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            if not accelerator.sync_gradients:
+                continue
+            step += 1
+            bar.update()
+            if self.ema and step % args.ema_every == 0:
+                self.ema.step(self.unet.parameters())
+            saving = step % args.checkpointing_steps == 0 or step == args.max_train_steps
+            if step % 10 == 0 or saving:  # asking for the loss makes an accelerator wait
+                mean = accelerator.reduce(losses / since, "mean").item()
+                self.check(mean, step)
+                self.report(log, step, {"loss": mean})
+                since, losses = 0, torch.zeros_like(losses)
+            if len(self.held_out) and (step % args.validation_steps == 0 or step == args.max_train_steps):
+                self.report(log, step, self.validate(step))
+            if saving:
+                self.save(step)
+        if args.max_train_steps == 0:
+            self.save(0)
+
+    def set_learning_rate(self, step: int) -> None:
+        a = self.args
+        rate = learning_rate(step, a.learning_rate, a.lr_warmup_steps, a.max_train_steps, a.lr_scheduler)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def check(self, loss: float, step: int) -> None:
+        """Stop before a broken network is saved."""
+        if not torch.isfinite(torch.tensor(loss)):
+            raise RuntimeError(
+                f"the mean loss of the steps up to {step} is {loss}; the last checkpoint in {self.output} is intact. "
+                "Lower --learning_rate, or leave out --mixed_precision fp16"
             )
-        with accelerator.autocast():
-            loss = training_loss(unet, batch, alpha_bar, args)
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"loss is {loss.item()} at step {step}; the last checkpoint in {output} is intact")
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(unet.parameters(), args.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        if (step + 1) % args.ema_every == 0:
-            ema.step(unet.parameters())
-        bar.update()
-        if log and (step + 1) % 10 == 0:
-            print(json.dumps({"step": step + 1, "loss": loss.item()}), file=log, flush=True)
-        if (step + 1) % args.checkpointing_steps == 0 or step + 1 == args.max_train_steps:
-            save(accelerator, unet, ema, scheduler, output, step + 1, args)
+
+    def report(self, log, step: int, values: dict) -> None:
+        if log:
+            print(json.dumps({"step": step, **values}), file=log, flush=True)
+        self.accelerator.log(values, step=step)
+
+    def averaged(self) -> "Averaged":
+        return Averaged(self.ema, self.unet)
+
+    def validate(self, step: int) -> dict:
+        """Every process computes the same, so that none waits for the others in the middle of it."""
+        args, device = self.args, self.accelerator.device
+        with self.averaged():
+            self.unet.eval()
+            period = args.degradation_timesteps
+            values = validate(
+                self.unet, self.held_out, self.recognizer, device, period, args.seed, args.eval_batch_size
+            )
+            grid = sample_grid(self.unet, self.held_out[:8], device, period, args.seed)
+            self.unet.train()
+        if self.accelerator.is_main_process:
+            (self.output / "samples").mkdir(exist_ok=True)
+            grid.save(self.output / "samples" / f"step-{step:07d}.png")
+        return values
+
+    def save(self, step: int) -> None:
+        """Write the training state, then the averaged and the raw weights, then the marker that makes them count."""
+        marker = save_state(self.accelerator, self.output, step, self.args.checkpointing_steps)
+        self.write_weights("unet_raw", step)
+        with self.averaged():
+            self.write_weights("unet", step)
+        if self.accelerator.is_main_process:
+            with named_write_errors(self.output, step):
+                self.scheduler.save_pretrained(self.output / "scheduler")
+                finish_checkpoint(self.output, marker)
+
+    def write_weights(self, name: str, step: int) -> None:
+        state = self.accelerator.get_state_dict(self.unet)  # of all processes, where they hold parts
+        if self.accelerator.is_main_process:
+            pending = self.output / f".{name}"
+            with named_write_errors(self.output, step):
+                self.accelerator.unwrap_model(self.unet).save_config(pending)
+                state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+                save_file(state, pending / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+                publish(pending, self.output / name)
 
 
-def save(accelerator, unet, ema: EMAModel, scheduler, output: Path, step: int, args: argparse.Namespace) -> None:
-    """Write the training state and the EMA weights."""
-    marker = save_state(accelerator, output, step, args.checkpointing_steps)
-    if not accelerator.is_main_process:
-        return
-    network = accelerator.unwrap_model(unet)
-    ema.store(network.parameters())
-    ema.copy_to(network.parameters())
-    network.save_pretrained(output / "unet")
-    ema.restore(network.parameters())
-    scheduler.save_pretrained(output / "scheduler")
-    (output / "training_config.json").write_text(json.dumps(vars(args), indent=2) + "\n")
-    finish_checkpoint(output, marker)
+class Averaged:
+    """While it lasts, the network has the weights of its EMA, if there is one."""
+
+    def __init__(self, ema: EMAModel | None, unet):
+        self.ema, self.unet = ema, unet
+
+    def __enter__(self) -> None:
+        if self.ema:
+            self.ema.store(self.unet.parameters())
+            self.ema.copy_to(self.unet.parameters())
+
+    def __exit__(self, *_) -> None:
+        if self.ema:
+            self.ema.restore(self.unet.parameters())
 
 
 if __name__ == "__main__":

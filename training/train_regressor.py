@@ -1,14 +1,19 @@
-"""Distil DifFIQA's scores into a recogniser with a quality head: DifFIQA(R), Section 3.6."""
+"""Distil DifFIQA's scores into a recogniser with a quality head: DifFIQA(R), Section 3.6, and its two successors.
+
+The same command continues a killed run at the last whole epoch.
+"""
 
 import argparse
 import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
@@ -16,15 +21,11 @@ from tqdm import tqdm
 
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
-from difiqa_hf.recognizers import load_recognizer
-from images import read_images, to_pixel_values
+from difiqa_hf.recognizers import embed, load_recognizer
+from images import read_images, settle, to_pixel_values
+from loop import continue_log, finish_checkpoint, resume, save_state
+from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
 from views import make_view
-
-# recipe -> head learning rate, base learning rate, how many of the base's last parameter tensors learn, epochs, batch
-RECIPES = {
-    "difiqa-r":       dict(head_lr=1e-3, base_lr=1e-4, base_tensors=100,  epochs=1, batch=128),  # released: 2 M labels
-    "difiqa-r-small": dict(head_lr=2e-3, base_lr=5e-4, base_tensors=None, epochs=8, batch=64),   # the shipped one
-}  # fmt: skip
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,6 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="difiqa-r")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--output_mapping", choices=("identity", "sigmoid"), default="identity")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--seed", type=int, default=0)
@@ -48,40 +50,70 @@ def read_labels(folder: Path) -> list[dict]:
         ValueError: if there is none, or a part is missing.
     """
     paths = sorted(folder.glob("part-*.jsonl"))
-    numbers = [int(path.stem.split("-")[1]) for path in paths]
-    if not paths or numbers != list(range(len(paths))):
-        raise ValueError(
-            f"{folder} holds {len(paths)} label parts, the last is {max(numbers, default=None)}; "
-            "run label_dataset.py again"
-        )
+    complete = folder / "complete.json"
+    expected = json.loads(complete.read_text())["parts"] if complete.exists() else None
+    if not paths or len(paths) != expected:
+        raise ValueError(f"{folder} holds {len(paths)} label parts of {expected}; run label_dataset.py again")
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def labelled_images(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Views (count, 3, 112, 112) as uint8 and raw DifFIQA scores (count,), as label_dataset.py saw and wrote them."""
+@dataclass
+class Faces:
+    """Labelled views; and whose they are.
+
+    Attributes:
+        views: (count, 3, 112, 112) uint8, as label_dataset.py saw them; 38 KB each, all in memory.
+        raw: DifFIQA scores (count,).
+        people: the folder of each image.
+    """
+
+    views: Tensor
+    raw: Tensor
+    people: list[str]
+
+
+def labelled_faces(args: argparse.Namespace) -> Faces:
+    """Views and scores of a label folder.
+
+    Raises:
+        ValueError: for an incomplete folder, one of an earlier format, or other images than were labelled.
+    """
     settings = json.loads((Path(args.labels) / "labels_config.json").read_text())
-    images, names = read_images(args.data)
-    images, names = images[:: settings["every"]], names[:: settings["every"]]
-    if len(names) != settings["images"]:
-        raise ValueError(f"{args.labels} labels {settings['images']} images, {args.data} holds {len(names)}")
-    index = {name: i for i, name in enumerate(names)}
+    if settings.get("format") != 2:
+        raise ValueError(f"{args.labels} was written before the views changed; run label_dataset.py into a new folder")
     rows = read_labels(Path(args.labels))
-    views = torch.empty(len(rows), *images.shape[1:], dtype=torch.uint8)
+    images = dict(zip(*reversed(read_images(args.data)), strict=True))
+    missing = {row["name"] for row in rows} - images.keys()
+    if missing:
+        raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels} labels, such as {min(missing)}")
+    views = torch.empty(len(rows), 3, 112, 112, dtype=torch.uint8)
     for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
-        views[k] = make_view(images, index[row["name"]], row["view"], settings["seed"])
-    return views, torch.tensor([row["quality"] for row in rows])
+        views[k] = make_view(images, row["name"], row["view"], settings["seed"])
+    return Faces(views, torch.tensor([row["quality"] for row in rows]), [str(Path(row["name"]).parent) for row in rows])
 
 
-def parameter_groups(model: DifFIQARegressor, recipe: dict) -> list[dict]:
+def parameter_groups(model: DifFIQARegressor, recipe: Recipe) -> list[dict]:
     """The head, and the last tensors of the base (all, where the recipe gives no number); the rest is frozen."""
     base = list(model.backbone.parameters())
-    learning = base if recipe["base_tensors"] is None else base[-recipe["base_tensors"] :]
+    learning = base if recipe.base_tensors is None else base[-recipe.base_tensors :]
     for parameter in base[: len(base) - len(learning)]:
         parameter.requires_grad = False
     return [
-        {"params": list(model.head.parameters()), "lr": recipe["head_lr"]},
-        {"params": learning, "lr": recipe["base_lr"]},
+        {"params": list(model.head.parameters()), "lr": recipe.head_lr},
+        {"params": learning, "lr": recipe.base_lr},
     ]
+
+
+def build_optimizer(model: DifFIQARegressor, recipe: Recipe, steps: int):
+    """Optimiser and learning rate: constant as released (AI-KD after a warm-up), or half a cosine."""
+    head, base = parameter_groups(model, recipe)
+    if recipe.sgd:
+        optimizer = torch.optim.SGD([head | {"momentum": 0.9, "weight_decay": 5e-4}, base | {"momentum": 0.1}])
+        shape = lambda step: min(1.0, (step + 1) / max(1, 0.15 * steps))  # noqa: E731  15 %: as released
+    else:
+        optimizer = torch.optim.Adam([head, base])
+        shape = (lambda step: (1 + math.cos(math.pi * step / steps)) / 2) if recipe.cosine else (lambda step: 1.0)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -102,71 +134,100 @@ def predict(model: DifFIQARegressor, views: Tensor, device) -> Tensor:
     return torch.cat([model(to_pixel_values(part.to(device))).quality.float().cpu() for part in views.split(128)])
 
 
-def train_epoch(
-    model, optimizer, schedule, views: Tensor, labels: Tensor, rows: Sequence[Tensor], generator, accelerator
-):
-    """One pass over `rows`, every second face mirrored; returns the mean loss."""
+@torch.no_grad()
+def teacher_embeddings(backbone, views: Tensor, device) -> Tensor:
+    """What the untrained backbone says of the aligned views, (count, dim), unit length."""
+    parts = (embed(backbone.to(device), to_pixel_values(part.to(device))) for part in views.split(128))
+    return torch.cat([F.normalize(part).cpu() for part in parts])
+
+
+def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, seed):
+    """One pass over `rows`; returns the mean loss."""
     model.train()
+    generator = torch.Generator().manual_seed(stable_seed(seed, "mirror", epoch))
     total = 0.0
     for part in rows:
-        pixels = to_pixel_values(views[part])
-        mirrored = torch.rand(len(part), generator=generator) < 0.5
-        pixels[mirrored] = pixels[mirrored].flip(-1)
+        views = data["views"][part]
+        if recipe.misalign:
+            own = zip(views, part.tolist(), strict=True)
+            views = torch.stack([misaligned(view, recipe.misalign, seed, epoch, row) for view, row in own])
+        pixels = to_pixel_values(views)
+        if recipe.mirror:
+            mirrored = torch.rand(len(part), generator=generator) < 0.5
+            pixels[mirrored] = pixels[mirrored].flip(-1)
+        labels, teacher, centres = (data[key][part].to(accelerator.device) for key in ("labels", "teacher", "centres"))
         with accelerator.autocast():
-            loss = model(pixels.to(accelerator.device), labels=labels[part].to(accelerator.device)).loss
+            output = model(pixels.to(accelerator.device))
+        if recipe.identity:
+            labels = optimised_labels(labels, output.embeddings, centres, recipe.identity)
+        loss = regression_loss(output.quality.float(), output.embeddings, labels, teacher, recipe)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
         total += loss.item()
+    if not math.isfinite(total):
+        raise RuntimeError(f"the mean loss of epoch {epoch + 1} is {total / len(rows)}; the last checkpoint is intact")
     return total / len(rows)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    recipe = RECIPES[args.recipe] | ({"epochs": args.epochs} if args.epochs else {})
+    recipe = RECIPES[args.recipe]
+    recipe = replace(recipe, epochs=args.epochs) if args.epochs else recipe
     set_seed(args.seed)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision)
+    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
+    settle(output / "training_config.json", vars(args) | {"resolved": asdict(recipe)}, free=("output_dir",))
 
     # Labels: min-max over the whole set; every tenth of the sorted labels validates, as released.
-    views, raw = labelled_images(args)
-    low, high = raw.min().item(), raw.max().item()
+    faces = labelled_faces(args)
+    low, high = faces.raw.min().item(), faces.raw.max().item()
     if low == high:
-        raise ValueError(f"all {len(raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
-    labels = (raw - low) / (high - low)
+        raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
+    labels = (faces.raw - low) / (high - low)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[labels.argsort(stable=True)[::10]] = True
     train, validation = (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
-    model = DifFIQARegressor.from_embedder(load_recognizer(args.backbone), label_minimum=low, label_maximum=high)
-    optimizer = torch.optim.Adam(parameter_groups(model.requires_grad_(True), recipe))
-    steps = recipe["epochs"] * max(1, len(train) // recipe["batch"])
-    shape = (lambda step: 1.0) if recipe["epochs"] == 1 else (lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)  # one epoch: constant, as released
+    backbone = load_recognizer(args.backbone)
+    config = {"label_minimum": low, "label_maximum": high, "head_width": recipe.head}
+    model = DifFIQARegressor.from_embedder(backbone, **config, output_mapping=args.output_mapping)
+    data = {"views": faces.views, "labels": labels, "teacher": torch.zeros(len(labels), 1)}
+    if recipe.consistency:
+        data["teacher"] = teacher_embeddings(backbone, faces.views, accelerator.device)
+    data["centres"] = data["teacher"]
+    if recipe.identity:
+        data["centres"] = identity_centres(data["teacher"], labels, faces.people, recipe.least)
+
+    steps = recipe.epochs * max(1, len(train) // recipe.batch)
+    optimizer, schedule = build_optimizer(model.requires_grad_(True), recipe, steps)
     if args.compile:
         model.compile()
     model, optimizer = accelerator.prepare(model, optimizer)
+    accelerator.register_for_checkpointing(schedule)
+    first = resume(accelerator, output)
     started = time.time()
-    with (output / "log.jsonl").open("w") as log:
-        for epoch in range(recipe["epochs"]):
-            generator = torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
-            rows = batches(train, recipe["batch"], generator)
-            loss = train_epoch(model, optimizer, schedule, views, labels, rows, generator, accelerator)
-            predicted = predict(model, views[validation], accelerator.device)
-            entry = {
-                "epoch": epoch + 1,
-                "loss": loss,
-                "validation_l1": (predicted - labels[validation]).abs().mean().item(),
-                "validation_spearman": rank_correlation(predicted.numpy(), labels[validation].numpy()),
-                "seconds": round(time.time() - started),
-            }
-            print(json.dumps(entry), file=log, flush=True)
-            print(json.dumps(entry), flush=True)
-    accelerator.unwrap_model(model).save_pretrained(output / "regressor")
-    (output / "training_config.json").write_text(json.dumps({**vars(args), "resolved": recipe}, indent=2) + "\n")
+    log = continue_log(output / "log.jsonl", first, key="epoch")
+    for epoch in range(first, recipe.epochs):
+        generator = torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
+        rows = batches(train, recipe.batch, generator)
+        loss = train_epoch(model, optimizer, schedule, data, rows, epoch, recipe, accelerator, args.seed)
+        predicted = predict(model, faces.views[validation], accelerator.device)
+        entry = {
+            "epoch": epoch + 1,
+            "loss": loss,
+            "validation_l1": (predicted - labels[validation]).abs().mean().item(),
+            "validation_spearman": rank_correlation(predicted.numpy(), labels[validation].numpy()),
+            "seconds": round(time.time() - started),
+        }
+        print(json.dumps(entry), file=log, flush=True)
+        print(json.dumps(entry), flush=True)
+        marker = save_state(accelerator, output, epoch + 1, 1)
+        accelerator.unwrap_model(model).save_pretrained(output / "regressor")
+        finish_checkpoint(output, marker)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,31 @@
 """d(x) of Eq. 6: the random blurs, resizes, noise and JPEG of BSRGAN (Zhang et al., ICCV 2021), as DifFIQA uses them.
 
-The released code enlarges the 112-pixel crop to 512, degrades it at scale factor 4 and shrinks the result again: nearly
-all of its time goes into pixels that carry no information. Here the 512-pixel canvas is *represented* by 256 pixels,
-still more than twice what the crop holds: blurs have half the width, a JPEG block of 8 pixels becomes one of 4 with the
-low-frequency quarter of its table. The distribution of the results is checked against the released code's.
+The released code enlarges the crop to 512 pixels, degrades it at scale factor 4 and shrinks the result again. So does
+this, but it computes only what can be told apart. Resizes and round blurs are matrices, multiplied with each other and
+with the image only when something else needs its pixels. Other blurs are products of spectra, at half the density as
+long as the image is a smooth enlargement. So the 512-pixel canvas is filled only where noise or JPEG meets it.
 
-Randomness and arithmetic are apart: `draw_plan` turns a seed into a `Plan`, `apply_plan` turns an image and a plan into
-the degraded image. The same seed gives the same degradation whatever else is in the batch.
+Randomness and arithmetic are apart: `draw_plan` turns a seed into a `Plan`, `apply_plans` turns images and plans into
+degraded images. The same seed gives the same degradation whatever else is in the batch.
 """
 
 import math
 import random
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-REAL_SIZE = 512  # the canvas of the released code
-CANVAS = 256  # its representation here
-OUTPUT_SIZE = 128  # REAL_SIZE / scale factor 4
+CANVAS = 512  # pixels, in the released code
+FACTOR = 4  # scale factor: the result has 512 / 4 = 128 pixels
 ROUND_PROBABILITIES = (1.0, 0.2, 0.01)  # of a first, second and third application
+RADIUS = 12  # of the largest blur kernel, 25 pixels
+MIN_VARIANCE = 1e-3  # of a Gaussian that leaves an image as it is
+OPENCV_TRUNCATES = 0.12 / 255  # what images lose on the average when it enlarges 8-bit ones: a visible mean shift
 
 # ISO/IEC 10918-1, Annex K: quantisation at quality 50
 _LUMA = [
@@ -30,194 +34,354 @@ _LUMA = [
     [49, 64, 78, 87, 103, 121, 120, 101], [72, 92, 95, 98, 112, 100, 103, 99],
 ]  # fmt: skip
 _CHROMA = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
-
-# What survives of noise drawn at 512 pixels in its 256-pixel representation, by the operation that comes next:
-# the ratio of the two standard deviations after that operation.
-_NOISE_GAIN = {"bilinear": 0.69, "bicubic": 1.0, "area": 0.5, "blur": 0.5, "strided": 0.5}
+_CHROMA = [[*row, *[99] * 4] for row in _CHROMA] + [[99] * 8] * 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation with its drawn parameters, in pixels of the real canvas."""
+    """One operation with its drawn parameters, in pixels of the canvas.
 
-    kind: str  # blur | resize | strided | noise | jpeg
-    values: dict = field(default_factory=dict)
+    Attributes:
+        kind: blur (variances, radius), stretched-blur (the same and angle), resize (mode, size; "strided": sigma),
+            noise (level, type, seed) or jpeg (quality).
+    """
+
+    kind: str
+    size: int = 0
+    mode: str = ""
+    sigma: float = 0.0
+    variances: tuple[float, float] = (0.0, 0.0)
+    angle: float = 0.0
+    radius: int = 0
+    level: float = 0.0
+    type: float = 0.0
+    seed: int = 0
+    quality: int = 0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything random about one round but the noise itself, which comes from `noise_seed`."""
-
-    real_size: int  # 512, or 256 after the initial halving
-    halving: str | None  # interpolation of the initial halving
-    steps: tuple[Step, ...]
-    noise_seed: int
+Plan = tuple[Step, ...]
 
 
 def draw_plan(rng: random.Random) -> Plan:
     """Draw one round: an optional halving, two blurs, two downscalings, noise and JPEG in random order, a last JPEG."""
-    halving = _interpolation(rng) if rng.random() < 0.25 else None
-    factor = 4 if halving is None else 2
+    steps, size, factor = [], CANVAS, FACTOR
+    if rng.random() < 0.25:
+        size, factor = CANVAS // 2, FACTOR // 2
+        mode = "smooth-cubic" if rng.random() < 0.5 else _interpolation(rng)
+        steps.append(Step("resize", size=size, mode=mode))
     order = ["blur", "blur", "shrink", "final", "noise", "jpeg"]
     rng.shuffle(order)
     first, second = sorted((order.index("shrink"), order.index("final")))
     order[first], order[second] = "shrink", "final"  # the exact size comes last of the two
-    steps = [step for kind in order if (step := _draw_step(kind, factor, rng)) is not None]
-    steps.append(Step("jpeg", {"quality": rng.randint(30, 95)}))
-    return Plan(REAL_SIZE * factor // 4, halving, tuple(steps), rng.getrandbits(62))
+    for kind in order:
+        if kind == "blur":
+            steps.append(_draw_blur(factor, rng))
+        elif kind == "shrink" and rng.random() < 0.75:
+            steps.append(Step("resize", size=int(size / rng.uniform(1, 2 * factor)), mode=_interpolation(rng)))
+        elif kind == "shrink":
+            steps.append(Step("resize", size=size // factor, mode="strided", sigma=rng.uniform(0.1, 0.6 * factor)))
+        elif kind == "final":
+            steps.append(Step("resize", size=size // factor, mode=_interpolation(rng)))
+        elif kind == "noise":
+            level = rng.randint(2, 25) / 255
+            steps.append(Step("noise", level=level, type=rng.random(), seed=rng.getrandbits(62)))
+        elif rng.random() < 0.9:
+            steps.append(Step("jpeg", quality=rng.randint(30, 95)))
+    return (*steps, Step("jpeg", quality=rng.randint(30, 95)))
 
 
 def _interpolation(rng: random.Random) -> str:
-    return rng.choice(("bilinear", "bicubic", "area"))
+    return rng.choice(("linear", "cubic", "area"))
 
 
-def _draw_step(kind: str, factor: int, rng: random.Random) -> Step | None:
-    if kind == "blur":
-        radius = rng.randint(2, 11) + 1  # kernels of 7 to 25 pixels
-        if rng.random() < 0.5:
-            variances = (4 + factor) * rng.random(), (4 + factor) * rng.random()
-            return Step("blur", {"radius": radius, "variances": variances, "angle": math.pi * rng.random()})
-        variance = ((2 + 0.2 * factor) * rng.random()) ** 2
-        return Step("blur", {"radius": radius, "variances": (variance, variance), "angle": 0.0})
-    if kind == "shrink":
-        if rng.random() < 0.75:
-            return Step("resize", {"by": rng.uniform(1, 2 * factor), "mode": _interpolation(rng)})
-        return Step("strided", {"sigma": rng.uniform(0.1, 0.6 * factor), "stride": factor})
-    if kind == "final":
-        return Step("resize", {"by": None, "mode": _interpolation(rng)})
-    if kind == "noise":
-        return Step("noise", {"level": rng.randint(2, 25), "type": rng.random(), "mix_seed": rng.getrandbits(62)})
-    return Step("jpeg", {"quality": rng.randint(30, 95)}) if rng.random() < 0.9 else None
+def _draw_blur(factor: int, rng: random.Random) -> Step:
+    radius = rng.randint(2, 11) + 1  # kernels of 7 to 25 pixels
+    if rng.random() < 0.5:
+        variances = (4 + factor) * rng.random(), (4 + factor) * rng.random()
+        return Step("stretched-blur", variances=variances, angle=math.pi * rng.random(), radius=radius)
+    variance = ((2 + 0.2 * factor) * rng.random()) ** 2
+    return Step("blur", variances=(variance, variance), radius=radius)
 
 
-def apply_plan(image: Tensor, plan: Plan) -> Tensor:
-    """Run one round on `image` (1, 3, H, W) in [0, 1]; returns the same shape and range."""
-    size = image.shape[-2:]
-    x = F.interpolate(image, size=(CANVAS, CANVAS), mode="bilinear", align_corners=False)
-    if plan.halving == "area":  # the other two interpolations pass a band-limited image unchanged
-        x = _blur(x, 2, (0.25, 0.25), 0.0)
-    real = plan.real_size
-    generator = torch.Generator(image.device).manual_seed(plan.noise_seed)
-    for index, step in enumerate(plan.steps):
-        ratio = max(1.0, real / x.shape[-1])  # real pixels per represented pixel: 1 or 2
-        v = step.values
-        if step.kind == "blur":
-            variances = tuple(s / ratio**2 for s in v["variances"])
-            x = _blur(x, max(1, math.ceil(v["radius"] / ratio)), variances, v["angle"])
-        elif step.kind == "resize":
-            real = OUTPUT_SIZE if v["by"] is None else max(1, int(real / v["by"]))
-            mode = "bicubic" if ratio > 1 and v["mode"] == "bilinear" else v["mode"]
-            x = _resize(x, min(real, CANVAS), mode)
-        elif step.kind == "strided":
-            x = _blur(x, 12, ((v["sigma"] / ratio) ** 2,) * 2, 0.0)
-            real //= v["stride"]
-            x = _resize(x, real, "bilinear")
-        elif step.kind == "noise":
-            gain = 1.0 if ratio == 1 else _NOISE_GAIN[_next_spatial(plan.steps[index + 1 :])]
-            x = (x + gain * _noise(x, v, generator)).clamp(0, 1)
-        else:
-            x = jpeg(x, v["quality"], block=8 if ratio == 1 else 4)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+# --- arithmetic -------------------------------------------------------------------------------------------------------
 
 
-def _next_spatial(steps: Sequence[Step]) -> str:
-    for step in steps:
-        if step.kind in ("blur", "strided"):
-            return step.kind
-        if step.kind == "resize":
-            return step.values["mode"]
-    return "blur"
+@dataclass(frozen=True)
+class _Canvas:
+    """An image of `size` x `size` pixels in [0, 1]: rows @ pixels @ columns.T, not yet multiplied.
 
-
-def _resize(x: Tensor, size: int, mode: str) -> Tensor:
-    if x.shape[-1] == size:
-        return x
-    if mode == "area" and size > x.shape[-1]:
-        mode = "bilinear"  # what cv2 does when INTER_AREA enlarges
-    corners = None if mode == "area" else False
-    return F.interpolate(x, size=(size, size), mode=mode, align_corners=corners).clamp(0, 1)
-
-
-def _blur(x: Tensor, radius: int, variances: tuple[float, float], angle: float) -> Tensor:
-    """Convolve with the Gaussian of the given principal variances; separable where it is isotropic."""
-    grid = torch.arange(-radius, radius + 1, dtype=torch.float32, device=x.device)
-    channels = x.shape[1]
-    a, b = (max(s, 1e-4) for s in variances)
-    if a == b:
-        line = torch.softmax(-(grid**2) / (2 * a), 0)
-        x = F.pad(x, (radius,) * 4, mode="reflect")
-        x = F.conv2d(x, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
-        return F.conv2d(x, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    u = grid[None] * math.cos(angle) + grid[:, None] * math.sin(angle)
-    v = grid[:, None] * math.cos(angle) - grid[None] * math.sin(angle)
-    kernel = torch.softmax((-(u**2) / (2 * a) - v**2 / (2 * b)).flatten(), 0).view(1, 1, *u.shape)
-    return F.conv2d(F.pad(x, (radius,) * 4, mode="reflect"), kernel.expand(channels, 1, *u.shape), groups=channels)
-
-
-def _noise(x: Tensor, values: dict, generator: torch.Generator) -> Tensor:
-    """Gaussian noise of one of three kinds: independent colours (p = .4), grey (.4), correlated colours (.2)."""
-    level, kind = values["level"] / 255, values["type"]
-    draw = torch.randn(x.shape, generator=generator, device=x.device)
-    if kind > 0.6:
-        return level * draw
-    if kind < 0.4:
-        return level * draw[:, :1].expand_as(x)
-    mix = torch.Generator().manual_seed(values["mix_seed"])
-    rotation, _ = torch.linalg.qr(torch.rand(3, 3, generator=mix))
-    covariance = ((25 / 255) ** 2 * rotation.T @ torch.diag(torch.rand(3, generator=mix)) @ rotation).abs()
-    eigenvalues, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * eigenvalues.clamp_min(0).sqrt()).to(x.device)
-    return torch.einsum("ij,bjhw->bihw", root, draw)
-
-
-def jpeg(image: Tensor, quality: int, block: int = 8) -> Tensor:
-    """What JPEG at `quality` (1 to 100, 4:2:0) leaves of `image` (B, 3, H, W) in [0, 1].
-
-    `block=4` is the same loss for an image shown at half its real size: an orthonormal transform of twice the size has
-    twice the coefficients for the same smooth content, so the table's low-frequency quarter is halved; the chroma
-    planes, at half size already, then need no subsampling.
+    Attributes:
+        pixels: (1, 3, height, width).
+        rows, columns: (size, height), (size, width); None for the identity.
+        smooth: a mere enlargement, blurred perhaps: half the density tells everything.
     """
-    height, width = image.shape[-2:]
-    pad = (-width % 16, -height % 16)
-    x = F.pad(image, (0, pad[0], 0, pad[1]), mode="replicate") * 255
-    r, g, b = x.unbind(1)
-    luma = 0.299 * r + 0.587 * g + 0.114 * b
-    chroma = torch.stack(((b - luma) / 1.772, (r - luma) / 1.402), 1)
-    luma = _quantise(luma[:, None] - 128, _table(_LUMA, quality, block), block)[:, 0] + 128
-    chroma_table = _table([[*row, *[99] * 4] for row in _CHROMA] + [[99] * 8] * 4, quality, 8)
-    if block == 8:
-        chroma = F.interpolate(
-            _quantise(F.avg_pool2d(chroma, 2), chroma_table, 8), scale_factor=2, mode="bilinear", align_corners=False
-        )
+
+    pixels: Tensor
+    size: int
+    rows: Tensor | None = None
+    columns: Tensor | None = None
+    smooth: bool = False
+
+    @property
+    def key(self) -> tuple:
+        """What must be the same for images to be computed together."""
+        return self.size, self.smooth, self.rows is None, self.columns is None, self.pixels.shape[-2:]
+
+    def through(self, matrix: Tensor | None, smooth: bool = False) -> "_Canvas":
+        """Both axes multiplied by `matrix` (new size, size); None for the identity."""
+        if matrix is None:
+            return self
+        rows = matrix if self.rows is None else matrix @ self.rows
+        square = self.columns is None or self.columns is self.rows
+        columns = rows if square else matrix @ self.columns
+        return _Canvas(self.pixels, len(matrix), rows, columns, smooth)
+
+
+def _enlarged(image: Tensor) -> _Canvas:
+    """An image (1, 3, height, width) on the canvas of the released code, enlarged in whole levels by OpenCV."""
+    rows, columns = (resize_matrix("linear", n, CANVAS) for n in image.shape[-2:])
+    return _Canvas(image - OPENCV_TRUNCATES, CANVAS, rows, columns, smooth=True)
+
+
+def _pixels(canvases: Sequence[_Canvas], every: int = 1) -> Tensor:
+    """Every k-th pixel of canvases of the same key, (batch, 3, size / every, size / every)."""
+    pixels = torch.cat([canvas.pixels for canvas in canvases]) if len(canvases) > 1 else canvases[0].pixels
+    if canvases[0].rows is not None:
+        pixels = _stacked([canvas.rows for canvas in canvases], every, pixels.device) @ pixels
+    if canvases[0].columns is not None:
+        pixels = (pixels @ _stacked([canvas.columns for canvas in canvases], every, pixels.device).mT).clamp_(0, 1)
+    return pixels
+
+
+def _stacked(matrices: Sequence[Tensor], every: int, device: torch.device) -> Tensor:
+    """Every k-th row, for each image and all its channels; a single matrix as it is, which is faster."""
+    if len(matrices) == 1:
+        return matrices[0][::every].to(device)
+    return torch.stack([matrix[::every] for matrix in matrices])[:, None].to(device)
+
+
+def _resize(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
+    return [
+        canvas.through(resize_matrix(step.mode, canvas.size, step.size, step.sigma))
+        for canvas, step in zip(canvases, steps, strict=True)
+    ]
+
+
+def _blur(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
+    return [
+        canvas.through(blur_matrix(step.variances[0], step.radius, canvas.size), canvas.smooth)
+        for canvas, step in zip(canvases, steps, strict=True)
+    ]
+
+
+def _stretched_blur(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
+    """Anisotropic, hence no matrix: multiply spectra, at half the density where that is enough."""
+    size, smooth = canvases[0].size, canvases[0].smooth
+    every = 2 if smooth else 1
+    density = size // every
+    length = _fast_length(density + 2 * RADIUS)
+    pixels = F.pad(_pixels(canvases, every), (RADIUS, length - density - RADIUS) * 2, mode="reflect")
+    kernels = torch.stack([gaussian_kernel(step, every) for step in steps]).to(pixels.device)
+    spectrum = torch.fft.rfft2(pixels).mul_(torch.fft.rfft2(kernels, s=(length, length))[:, None])
+    inside = slice(2 * RADIUS, 2 * RADIUS + density)
+    blurred = torch.fft.irfft2(spectrum, s=(length, length))[..., inside, inside]
+    between = resize_matrix("between", density, size) if smooth else None
+    return [_Canvas(image, size, between, between, smooth) for image in blurred.split(1)]
+
+
+def _noise(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
+    noisy = [add_noise(image, step) for image, step in zip(_pixels(canvases).split(1), steps, strict=True)]
+    return [_Canvas(image, canvases[0].size) for image in noisy]
+
+
+def _jpeg(canvases: Sequence[_Canvas], steps: Sequence[Step]) -> list[_Canvas]:
+    decoded = jpeg(_pixels(canvases), [step.quality for step in steps])
+    return [_Canvas(image, canvases[0].size) for image in decoded.split(1)]
+
+
+_OPERATIONS = {"resize": _resize, "blur": _blur, "stretched-blur": _stretched_blur, "noise": _noise, "jpeg": _jpeg}
+
+
+def apply_plans(images: Sequence[Tensor], plans: Sequence[Plan]) -> list[Tensor]:
+    """Run one round on images (1, 3, height, width) in [0, 1]; the results are (1, 3, 128, 128).
+
+    Images whose next steps are of the same kind, at the same size, are computed together.
+    """
+    state = [_enlarged(image) for image in images]
+    for position in range(max(map(len, plans))):
+        groups = defaultdict(list)
+        for index, plan in enumerate(plans):
+            if position < len(plan):
+                groups[plan[position].kind, state[index].key].append(index)
+        for (kind, _), members in groups.items():
+            results = _OPERATIONS[kind]([state[i] for i in members], [plans[i][position] for i in members])
+            for index, result in zip(members, results, strict=True):
+                state[index] = result
+    return [canvas.pixels for canvas in state]
+
+
+def gaussian_kernel(step: Step, spacing: int = 1) -> Tensor:
+    """(25, 25) samples at distance `spacing` of a truncated Gaussian; the sum is 1."""
+    grid = torch.arange(-RADIUS, RADIUS + 1) * spacing
+    cos, sin = math.cos(step.angle), math.sin(step.angle)
+    a, b = (max(variance, MIN_VARIANCE) for variance in step.variances)
+    u, v = grid[None] * cos + grid[:, None] * sin, grid[:, None] * cos - grid[None] * sin
+    exponent = u.square() / (-2 * a) - v.square() / (2 * b)
+    outside = grid.abs() > step.radius
+    exponent[outside] = exponent[:, outside] = -math.inf
+    return torch.softmax(exponent.flatten(), 0).view(exponent.shape)
+
+
+@lru_cache
+def _fast_length(least: int) -> int:
+    """The smallest length from `least` on without prime factors above 5."""
+    rest = least
+    for prime in (2, 3, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return least if rest == 1 else _fast_length(least + 1)
+
+
+def add_noise(image: Tensor, step: Step) -> Tensor:
+    """Gaussian noise of one of three kinds: independent colours (p = .4), grey (.4), correlated colours (.2)."""
+    generator = torch.Generator(image.device).manual_seed(step.seed)
+    planes = 1 if step.type < 0.4 else 3
+    noise = torch.randn(1, planes, *image.shape[2:], generator=generator, device=image.device)
+    if 0.4 <= step.type <= 0.6:
+        noise = _mix(_colour_root(step.seed).to(image.device), noise)
     else:
-        chroma = _quantise(chroma, chroma_table, 8)
-    blue, red = luma + 1.772 * chroma[:, 0], luma + 1.402 * chroma[:, 1]
-    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
-    decoded = torch.stack((red, green, blue), 1).round().clamp(0, 255) / 255
+        noise.mul_(step.level)
+    return (noise.add_(image) if planes == 3 else image + noise).clamp_(0, 1)
+
+
+def _colour_root(seed: int) -> Tensor:
+    """A (3, 3) root of a random covariance; its largest standard deviation is 25 levels."""
+    generator = torch.Generator().manual_seed(seed)
+    turn = torch.linalg.svd(torch.rand(3, 3, generator=generator))[0]
+    covariance = (turn.T @ torch.diag(torch.rand(3, generator=generator)) @ turn).abs() * (25 / 255) ** 2
+    eigenvalues, vectors = torch.linalg.eigh(covariance)  # which abs() may have made negative
+    return vectors * eigenvalues.abs().sqrt()
+
+
+# --- matrices ---------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def blur_matrix(variance: float, radius: int, size: int) -> Tensor:
+    """The matrix (size, size) of a truncated Gaussian along one axis, mirrored at the borders."""
+    taps = torch.arange(-radius, radius + 1)
+    weight = torch.softmax(taps.square() / (-2 * max(variance, MIN_VARIANCE)), 0)
+    source = _mirrored(torch.arange(size)[:, None] + taps, size)
+    return torch.zeros(size, size).scatter_add_(1, source, weight.expand(source.shape))
+
+
+def _mirrored(index: Tensor, size: int) -> Tensor:
+    return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def _cubic(distance: Tensor, a: float) -> Tensor:
+    d = distance.abs()
+    near, far = ((a + 2) * d - (a + 3)) * d * d + 1, (((d - 5) * d + 8) * d - 4) * a
+    return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
+
+
+@lru_cache(maxsize=256)
+def resize_matrix(mode: str, before: int, after: int, sigma: float = 0.0) -> Tensor | None:
+    """The matrix (after, before) that resizes one axis, None for the identity.
+
+    Args:
+        mode: "linear", "cubic" (a = -.75) and "area" as OpenCV has them, without antialiasing; "smooth-cubic" (a = -.5)
+            and "smooth-linear" with it, as MATLAB and Pillow; "between" finds what was left out when every second
+            pixel was taken; "strided" blurs by a Gaussian of `sigma` (25 taps), shifted to the middle of the block of
+            pixels of which one is kept.
+    """
+    if before == after and mode != "strided":
+        return None
+    scale = before / after
+    corner = 0.0 if mode == "between" else 0.5
+    centre = (torch.arange(after, dtype=torch.float64)[:, None] + corner) * scale - corner
+    reach = RADIUS + 2 if mode == "strided" else 2 * max(1, math.ceil(scale)) + 1
+    source = centre.floor() + torch.arange(-reach, reach + 1)
+    distance = source - centre
+    if mode == "strided":  # a kernel on whole pixels, moved by half a one: the mean of two neighbours
+        moved = torch.stack((distance - 0.5, distance + 0.5))
+        weight = torch.exp(-moved.square() / (2 * sigma**2)).where(moved.abs() <= RADIUS, 0).sum(0)
+    elif mode == "area":  # overlap with the interval that an output pixel covers; enlarging too
+        weight = ((distance + 0.5).clamp(max=scale / 2) - (distance - 0.5).clamp(min=-scale / 2)).clamp(min=0)
+    elif mode == "cubic":
+        weight = _cubic(distance, -0.75)
+    elif mode == "linear":
+        weight = (1 - distance.abs()).clamp(min=0)
+    else:
+        distance = distance / max(1.0, scale)
+        weight = (1 - distance.abs()).clamp(min=0) if mode == "smooth-linear" else _cubic(distance, -0.5)
+        if mode.startswith("smooth"):
+            weight = weight.where((source >= 0) & (source < before), 0)
+    source = _mirrored(source, before) if mode == "strided" else source
+    weight = (weight / weight.sum(1, keepdim=True)).float()
+    return torch.zeros(after, before).scatter_add_(1, source.clamp(0, before - 1).long(), weight)
+
+
+# --- JPEG -------------------------------------------------------------------------------------------------------------
+
+
+def jpeg(image: Tensor, quality: int | Sequence[int]) -> Tensor:
+    """What JPEG at `quality` (1 to 100, one or one an image; 4:2:0) leaves of `image` (batch, 3, H, W) in [0, 1].
+
+    The levels of the result are not rounded.
+    """
+    qualities = [quality] * len(image) if isinstance(quality, int) else quality
+    height, width = image.shape[-2:]
+    pad = (0, -width % 16, 0, -height % 16)
+    x = F.pad(image, pad, mode="replicate") if any(pad) else image
+    to_luma = x.new_tensor([[0.299, 0.587, 0.114]]) * 255
+    to_chroma = (x.new_tensor([[0, 0, 255], [255, 0, 0]]) - to_luma) / x.new_tensor([[1.772], [1.402]])
+    back = x.new_tensor([[0, 1.402], [-0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587], [1.772, 0]])
+    luma = _quantise(_mix(to_luma, x).sub_(128), _tables(_LUMA, qualities)).add_(128)
+    halved = x[..., ::2, :] + x[..., 1::2, :]
+    halved = halved[..., ::2] + halved[..., 1::2]  # of four pixels; much faster than avg_pool2d
+    chroma = _quantise(_mix(to_chroma / 4, halved), _tables(_CHROMA, qualities))
+    chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    decoded = _mix(back / 255, chroma).add_(luma.div_(255)).clamp_(0, 1)
     return decoded[..., :height, :width]
 
 
-def _table(base: list[list[int]], quality: int, block: int) -> Tensor:
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table = ((torch.tensor(base) * scale + 50) // 100).clamp(1, 255).float()
-    return table[:block, :block] * (block / 8)
+def _mix(matrix: Tensor, planes: Tensor) -> Tensor:
+    """Linear combinations of planes (batch, n, height, width)."""
+    return (matrix @ planes.flatten(2)).unflatten(2, planes.shape[2:])
 
 
-def _quantise(plane: Tensor, table: Tensor, block: int) -> Tensor:
-    """Round the block-wise DCT-II coefficients of `plane` (B, C, H, W) to multiples of `table`."""
-    k = torch.arange(block, dtype=torch.float32, device=plane.device)
-    dct = torch.cos(math.pi / block * (k[None] + 0.5) * k[:, None]) * math.sqrt(2 / block)
-    dct[0] /= math.sqrt(2)
-    table = table.to(plane.device)
+def _tables(base: list[list[int]], qualities: Sequence[int]) -> Tensor:
+    """Quantisation tables (batch, 1, 64)."""
+    scale = torch.tensor([5000 // q if q < 50 else 200 - 2 * q for q in qualities]).view(-1, 1, 1)
+    return ((torch.tensor(base).flatten() * scale + 50) // 100).clamp(1, 255).float()
+
+
+@lru_cache
+def _dct() -> Tensor:
+    """The orthonormal DCT-II of flattened 8 x 8 blocks, (64, 64)."""
+    k = torch.arange(8, dtype=torch.float64)
+    line = torch.cos(math.pi / 8 * (k[None] + 0.5) * k[:, None]) / 2
+    line[0] /= math.sqrt(2)
+    return torch.kron(line, line).float()
+
+
+def _quantise(plane: Tensor, table: Tensor) -> Tensor:
+    """Round the block-wise DCT-II coefficients of `plane` (batch, C, H, W) to multiples of `table` (batch, 1, 64)."""
+    dct, table = _dct().to(plane.device), table.to(plane.device)
     b, c, h, w = plane.shape
-    blocks = plane.view(b, c, h // block, block, w // block, block).transpose(3, 4)
-    coefficients = dct @ blocks @ dct.T
-    blocks = dct.T @ ((coefficients / table).round() * table) @ dct
-    return blocks.transpose(3, 4).reshape(b, c, h, w)
+    blocks = plane.view(b, c, h // 8, 8, w // 8, 8).transpose(3, 4)
+    steps = (blocks.reshape(b, -1, 64) @ (dct.T / table)).round_()
+    return (steps @ (dct * table.mT)).view(blocks.shape).transpose(3, 4).reshape(b, c, h, w)
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
 
 
 def degrade(pixel_values: Tensor, seeds: Sequence[int], rounds: int | None = None) -> Tensor:
     """x' = d(x) of Eq. 6, every image from its own seed.
+
+    On a CPU the images are computed one by one, so that the bits do not depend on the batch; elsewhere together.
 
     Args:
         pixel_values: (batch, 3, height, width), in [-1, 1].
@@ -225,22 +389,43 @@ def degrade(pixel_values: Tensor, seeds: Sequence[int], rounds: int | None = Non
         rounds: how often the chain is applied; None draws it (1, with p = .2 a second time, with p = .01 a third).
 
     Returns:
-        Degraded images, same shape, dtype and range.
+        Degraded images, same shape, dtype and range, rounded to 8 bits as stored images are.
 
     Raises:
         ValueError: if the number of seeds is not the batch size.
     """
     if len(seeds) != len(pixel_values):
         raise ValueError(f"{len(seeds)} seeds for {len(pixel_values)} images; give one seed per image")
-    degraded = []
-    for image, seed in zip(pixel_values, seeds, strict=True):
-        rng = random.Random(int(seed))
-        extra = rng.random(), rng.random()
-        count = (
-            1 + (extra[0] < ROUND_PROBABILITIES[1]) + (extra[1] < ROUND_PROBABILITIES[2]) if rounds is None else rounds
-        )
-        x = image[None].float() / 2 + 0.5
-        for _ in range(count):
-            x = apply_plan(x, draw_plan(rng))
-        degraded.append(x[0] * 2 - 1)
-    return torch.stack(degraded).to(pixel_values.dtype)
+    size = 1 if pixel_values.device.type == "cpu" else max(1, len(seeds))
+    starts = range(0, len(seeds), size)
+    parts = [degrade_together(pixel_values[i : i + size], seeds[i : i + size], rounds) for i in starts]
+    return torch.cat(parts) if parts else pixel_values.clone()
+
+
+def degrade_together(pixel_values: Tensor, seeds: Sequence[int], rounds: int | None = None) -> Tensor:
+    """`degrade` in one batch: the same images up to the rounding of sums, which may move a JPEG coefficient by one."""
+    plans = [draw_plans(int(seed), rounds) for seed in seeds]
+    images = list((pixel_values.float() / 2 + 0.5).split(1))
+    for turn in range(max(map(len, plans))):
+        active = [index for index, own in enumerate(plans) if turn < len(own)]
+        results = apply_plans([images[index] for index in active], [plans[index][turn] for index in active])
+        for index, result in zip(active, results, strict=True):
+            images[index] = _levels(result)
+    rows, columns = (resize_matrix("smooth-linear", CANVAS // FACTOR, n) for n in pixel_values.shape[-2:])
+    for side, matrix in (("columns", columns), ("rows", rows)):  # with levels in between, as Pillow works
+        images = [_levels(_pixels([_Canvas(image, 0, **{side: matrix})])) for image in images]
+    return (torch.cat(images) * 2 - 1).to(pixel_values.dtype)
+
+
+def _levels(pixels: Tensor) -> Tensor:
+    """Rounded to 8 bits, halves upwards as Pillow rounds them: a resize produces many."""
+    return pixels.mul(255).add_(0.5 + 1e-4).floor_().clamp_(0, 255).div_(255)
+
+
+def draw_plans(seed: int, rounds: int | None = None) -> list[Plan]:
+    """The rounds of one image."""
+    rng = random.Random(seed)
+    draws = rng.random(), rng.random()
+    if rounds is None:
+        rounds = 1 + sum(draw < p for draw, p in zip(draws, ROUND_PROBABILITIES[1:], strict=True))
+    return [draw_plan(rng) for _ in range(rounds)]

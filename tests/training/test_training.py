@@ -1,58 +1,33 @@
 """The training scripts as a user runs them: real processes on toy networks and made-up faces."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from launching import ENVIRONMENT, command, ok, run, write_faces
 from safetensors.torch import load_file
 
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
-TRAINING = Path(__file__).parents[2] / "training"
-sys.path.insert(0, str(TRAINING))
-from distill_recognizer import choose, mirror_partners  # noqa: E402
-from images import read_images  # noqa: E402
-from views import balance, check_kinds, make_view  # noqa: E402
+from distill_recognizer import choose, mirror_partners  # isort: skip
+from images import read_images  # isort: skip
+from views import balance, check_kinds, make_view  # isort: skip
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
         "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
 
 
-def command(script: str, *arguments) -> list[str]:
-    return [sys.executable, str(TRAINING / script), *map(str, arguments)]
-
-
-def run(script: str, *arguments) -> subprocess.CompletedProcess:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    return subprocess.run(
-        command(script, *arguments), env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-def ok(result: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
-    assert result.returncode == 0, result.stderr[-2000:]
-    return result
-
-
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory) -> Path:
     """Eight made-up faces and one file that is none."""
-    folder = tmp_path_factory.mktemp("faces")
-    for i, face in enumerate(toy_faces(8)):
-        levels = ((face + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
-        Image.fromarray(levels).save(folder / f"{i}.png")
-    (folder / "broken.jpg").write_bytes(b"no picture")
-    return folder
+    return write_faces(tmp_path_factory.mktemp("faces"), 8)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +49,7 @@ def test_ddpm_killed_and_started_again_ends_with_the_same_weights(faces, uninter
     arguments = command("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", tmp_path, *DDPM)
     process = subprocess.Popen(
         arguments,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

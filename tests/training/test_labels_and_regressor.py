@@ -1,0 +1,157 @@
+"""Labels from any number of processes, and the recipes that learn from them."""
+
+import io
+import json
+from dataclasses import fields
+
+import datasets
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from launching import kill_when, ok, run, write_faces
+from PIL import Image
+from safetensors.torch import load_file
+
+from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
+from toys import toy_faces, toy_pipeline, toy_recognizer
+
+import label_dataset  # isort: skip
+import train_regressor  # isort: skip
+from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """Faces of two people, a toy DifFIQA, and labels made in this process."""
+    folder = tmp_path_factory.mktemp("work")
+    for person in ("ann", "bob"):
+        write_faces(folder / "faces" / person, 6)
+    toy_pipeline(num_repeats=1).save_pretrained(folder / "pipeline")
+    toy_recognizer().save_pretrained(folder / "backbone")
+    label(folder, folder / "labels")
+    return folder
+
+
+def label_flags(work, output) -> list[str]:
+    flags = ["--data", work / "faces", "--checkpoint", work / "pipeline", "--num_repeats", 1, "--part_size", 3,
+             "--views", "original", "degraded", "--output_dir", output]  # fmt: skip
+    return list(map(str, flags))
+
+
+def label(work, output) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main(label_flags(work, output))
+
+
+def contents(folder) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.name != "labels_config.json"}
+
+
+def test_every_image_is_labelled_once_and_broken_ones_are_listed(work):
+    texts = contents(work / "labels")
+    rows = [json.loads(line) for name in sorted(texts) if name.startswith("part") for line in texts[name].splitlines()]
+    expected = [(f"faces/{p}/{i}.png", v) for p in ("ann", "bob") for i in range(6) for v in ("original", "degraded")]
+    assert [(row["name"], row["view"]) for row in rows] == expected
+    broken = {
+        json.loads(line)["name"] for name in texts if name.startswith("unre") for line in texts[name].splitlines()
+    }
+    assert broken == {"faces/ann/broken.jpg", "faces/bob/broken.jpg"}
+    assert json.loads(texts["complete.json"])["rows"] == 24
+
+
+def test_killed_and_finished_by_two_processes_the_labels_are_the_same(work, tmp_path):
+    flags = label_flags(work, tmp_path)
+    kill_when(tmp_path / "part-000000.jsonl", "label_dataset.py", *flags)
+    assert not (tmp_path / "complete.json").exists()
+    result = ok(run("label_dataset.py", *flags, processes=2))
+    assert "process 0: " in result.stdout and "process 1: " in result.stdout
+    assert contents(tmp_path) == contents(work / "labels")
+
+
+def test_a_streamed_set_is_labelled(work, tmp_path):
+    cells = []
+    for face in toy_faces(3):
+        buffer = io.BytesIO()
+        Image.fromarray(((face + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()).save(buffer, "PNG")
+        cells.append({"bytes": buffer.getvalue(), "path": None})
+    (tmp_path / "set").mkdir()
+    rows = datasets.Dataset.from_dict({"image": cells}, datasets.Features({"image": datasets.Image()}))
+    rows.to_parquet(tmp_path / "set" / "train.parquet")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main(["--dataset_name", str(tmp_path / "set"), "--checkpoint", str(work / "pipeline"),
+                        "--num_repeats", "1", "--output_dir", str(tmp_path / "labels")])  # fmt: skip
+    labels = [json.loads(line) for line in (tmp_path / "labels" / "part-000000.jsonl").read_text().splitlines()]
+    assert [row["name"][-8:] for row in labels] == ["00000000", "00000001", "00000002"]
+    assert len({row["quality"] for row in labels}) == 3
+
+
+def test_nothing_to_label_is_an_error(work, tmp_path):
+    (tmp_path / "none").mkdir()
+    flags = ["--data", tmp_path / "none", "--checkpoint", work / "pipeline", "--output_dir", tmp_path / "labels"]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(ValueError, match=r"no readable image \(0 unreadable\)"):
+        label_dataset.main(list(map(str, flags)))
+
+
+def train(work, output, *flags) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    data = ["--data", work / "faces", "--labels", work / "labels", "--backbone", work / "backbone"]
+    train_regressor.main(list(map(str, [*data, "--output_dir", output, *flags])))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_and_says_how_to_read_its_score(work, tmp_path, recipe):
+    train(work, tmp_path, "--recipe", recipe, "--epochs", 1, "--output_mapping", "sigmoid")
+    config = DifFIQARegressor.from_pretrained(tmp_path / "regressor").config
+    assert config.output_mapping == "sigmoid" and config.head_width == RECIPES[recipe].head
+    assert -1 <= config.label_minimum < config.label_maximum <= 1
+    resolved = json.loads((tmp_path / "training_config.json").read_text())["resolved"]
+    assert resolved.keys() == {field.name for field in fields(Recipe)} and resolved["epochs"] == 1
+
+
+def test_a_killed_training_continues_at_the_last_epoch(work, tmp_path):
+    flags = ["--recipe", "ai-kd-small", "--epochs", 2]
+    train(work, tmp_path, *flags)
+    whole = load_file(tmp_path / "regressor" / "model.safetensors")
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    (tmp_path / "last_checkpoint.json").write_text('{"step": 1, "folder": "state-1"}')
+    train(work, tmp_path, *flags)
+    again = load_file(tmp_path / "regressor" / "model.safetensors")
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    relogged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [{**entry, "seconds": 0} for entry in relogged] == [{**entry, "seconds": 0} for entry in log]
+
+
+def test_incomplete_and_old_labels_are_refused(work, tmp_path):
+    settings = json.loads((work / "labels" / "labels_config.json").read_text())
+    for name, text in contents(work / "labels").items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "part-000002.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"holds \d+ label parts of \d+; run label_dataset.py again"):
+        train_regressor.read_labels(tmp_path)
+    (tmp_path / "labels_config.json").write_text(json.dumps(settings | {"format": 1}))
+    with pytest.raises(ValueError, match="into a new folder"):
+        train_regressor.labelled_faces(train_regressor.parse_args(
+            ["--data", str(work / "faces"), "--labels", str(tmp_path), "--output_dir", ""]
+        ))  # fmt: skip
+
+
+def test_centres_are_of_the_best_fifth_and_pull_labels_down():
+    embeddings = torch.nn.functional.normalize(torch.randn(11, 4, generator=torch.Generator().manual_seed(0)))
+    labels = torch.linspace(1, 0, 11)
+    centres = identity_centres(embeddings, labels, ["ann"] * 10 + ["bob"], least=10)
+    torch.testing.assert_close(centres[:10], embeddings[:2].mean(0).expand(10, -1))
+    assert centres[10].abs().sum() == 0
+    lowered = optimised_labels(labels, embeddings, centres, weight=0.5)
+    distance = 1 - torch.nn.functional.cosine_similarity(embeddings[3], centres[3], dim=0)
+    assert lowered[3].item() == pytest.approx(max(0.0, 0.7 - 0.5 * distance.item()), abs=1e-6)
+    assert lowered[10] == labels[10] and (lowered <= labels).all()
+
+
+def test_misaligned_crops_are_the_same_face_a_little_off():
+    view = ((toy_faces(1)[0] + 1) * 127.5).round().to(torch.uint8)
+    still, moved = misaligned(view, 0.0, 1), misaligned(view, 3.0, 1)
+    inside = (slice(None), slice(8, -8), slice(8, -8))
+    assert (still.float() - view.float())[inside].abs().mean() < 1
+    assert 1 < (moved.float() - view.float())[inside].abs().mean() < 40
+    assert torch.equal(moved, misaligned(view, 3.0, 1)) and not torch.equal(moved, misaligned(view, 3.0, 2))
