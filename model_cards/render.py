@@ -6,9 +6,10 @@ Figures come from `results/*.json` (written by `difiqa evaluate`), training fact
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -26,7 +27,7 @@ def read_results() -> list[dict]:
     """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
     rows = []
     for path in sorted((HERE / "results").glob("*.json")):
-        if path.name.startswith("bench-"):  # timings
+        if path.name.startswith(("bench-", "groups-")):  # timings, score distributions
             continue
         result = json.loads(path.read_text())
         if "benchmark" not in result:
@@ -104,19 +105,54 @@ def speed_cell(row: dict) -> str:
     return f"{row['cpu_seconds']:.2g} s, {row['peak_gb_above_inputs']:.2f} GB"
 
 
+def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
+    """What the files of a checkpoint, its facts and the results say."""
+    folder = CHECKPOINTS / name
+    shown = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
+    own = [row for row in rows if label(row) == fact["method"]]  # with the shipped recogniser inside
+    own = [row for row in own if row["pauc"]["0.3"] is not None]
+    figures = [
+        Figure(row["benchmark"], BENCHMARKS[row["benchmark"]], row["recognizer"], row["protocol"], row["fmr"], "0.3",
+               row["pauc"]["0.3"])
+        for row in own if row["benchmark"] in BENCHMARKS
+    ]  # fmt: skip
+    found = card_of(folder, fact["title"])
+    common = facts["common"]
+    found = replace(
+        found,
+        figures=tuple(figures),
+        tables=results_section(shown),
+        thresholds_on=f"{fact['measured']['reference_images']} {common['reference']}",
+        groups=groups(fact["method"]),
+        licence="research-only",
+        licence_reason=common["licence_reason"],
+    )
+    measured = [row for row in own if row.get("thresholds")]
+    if not measured:
+        return found
+    row = measured[0]  # of the first benchmark and recogniser
+    return replace(
+        found,
+        thresholds=tuple(Threshold(t["quality"], 100 * t["discard"], t["fnmr"]) for t in row["thresholds"]),
+        thresholds_on=f"the images of {BENCHMARKS[row['benchmark']]}, compared by {row['recognizer']} at FMR "
+        f"{row['fmr']:g} ({row['comparisons']} comparisons)",
+    )
+
+
+def groups(method: str) -> tuple[Group, ...]:
+    """Score distributions by group of persons, from `results/groups-<method>.json` where a set was scored."""
+    path = HERE / "results" / f"groups-{method}.json"
+    found = json.loads(path.read_text())["groups"] if path.exists() else []
+    return tuple(Group(group["name"], group["count"], tuple(group["quantiles"])) for group in found)
+
+
 def render() -> dict[Path, str]:
     """Path -> text of every rendered file."""
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
-    environment = Environment(
-        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     files = {}
     for name, fact in facts["checkpoints"].items():
-        template = environment.get_template(f"{name}.md.jinja")
-        own = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
-        files[CHECKPOINTS / name / "README.md"] = (
-            template.render(**facts["common"], **fact, results=results_section(own)) + "\n"
-        )
+        text = card(name, fact, facts, rows).render(f"{name}.md.jinja", HERE, **facts["common"], **fact)
+        files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
     readme = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]

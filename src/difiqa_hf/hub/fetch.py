@@ -1,0 +1,173 @@
+"""From a repository or a folder to a folder that may be loaded: safetensors and JSON only, whole, and what they claim."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError, safe_open
+
+PICKLES = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
+COMPONENTS = ("unet", "scheduler", "recognizer", "image_processor")
+HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+CARD = "README.md"
+
+
+def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | None = None, **options) -> Path:
+    """The folder of a pipeline, with the components that its index names, checked as in `fetch`.
+
+    Args:
+        source: folder or repository.
+        skip: components that are not needed, and not downloaded.
+        variant: of the weight files, for example "fp16"; components without it come in their plain files.
+        options: `HUB_OPTIONS`, as in huggingface_hub.
+
+    Raises:
+        ValueError: if it is no pipeline, or one of another kind; and as `fetch`.
+    """
+    if (folder := Path(source)).is_dir():
+        index = folder / "model_index.json"
+    else:
+        try:
+            index = Path(hf_hub_download(str(source), "model_index.json", **_given(options)))
+        except EntryNotFoundError:
+            index = Path("absent")
+    if not index.is_file():
+        raise ValueError(f"{source} holds no pipeline: there is no model_index.json; a network loads by AutoModel")
+    content = _json(index)
+    name = content.get("_class_name")
+    name = name[-1] if isinstance(name, list) and name else name
+    if name not in ("DifFIQAPipeline", "DDPMPipeline"):
+        raise ValueError(f"{source} holds a {name}; DifFIQA needs a DifFIQAPipeline or a DDPMPipeline (x0-predicting)")
+    parts = [part for part in COMPONENTS if part not in skip and _names_class(content.get(part), part, source)]
+    return fetch(source, parts, variant, **options)
+
+
+def fetch(source: str | Path, parts: Iterable[str] = ("",), variant: str | None = None, **options) -> Path:
+    """A local folder with the configurations and weights of `parts`, from the cache or downloaded. Runs no code.
+
+    Args:
+        source: folder or repository.
+        parts: subfolders; "" is the folder itself.
+        variant: of the weight files; parts without it come in their plain files.
+        options: `HUB_OPTIONS`, as in huggingface_hub.
+
+    Returns:
+        The folder; `source` itself if it is one.
+
+    Raises:
+        ValueError: if weights are pickled, truncated, not what the repository says they are, or named outside of the
+            folder, with the file; a download that is not what was announced is removed from the cache.
+        OSError: if there is no such repository, or it cannot be reached and is not in the cache.
+    """
+    parts = list(parts)
+    if (folder := Path(source)).is_dir():
+        for part in parts:
+            _check_part(folder / part, source, weights_in(folder / part, variant))
+        return folder
+    options = _given(options)
+    plain = [f"*{CARD}", *(_under(part, name) for part in parts for name in ("*.json", "*.safetensors"))]
+    other = [_under(part, "*.*.safetensors") for part in parts]
+    if variant is None:
+        folder = Path(snapshot_download(str(source), allow_patterns=plain, ignore_patterns=other, **options))
+    else:
+        wanted = [_under(part, name) for part in parts for name in ("*.json", f"*.{variant}*.safetensors")]
+        folder = Path(snapshot_download(str(source), allow_patterns=[CARD, *wanted], **options))
+        bare = [part for part in parts if not list((folder / part).glob("*.safetensors"))]
+        if bare:
+            allowed = [_under(part, "*.safetensors") for part in bare]
+            snapshot_download(str(source), allow_patterns=allowed, ignore_patterns=other, **options)
+    for part in parts:
+        files = weights_in(folder / part, variant)
+        for file in [*files, *(folder / part).glob("*.json")]:
+            _check_hash(file)
+        _check_part(folder / part, source, files, _pickles_of(source, part, options) if not files else ())
+    return folder
+
+
+def weights_in(folder: Path, variant: str | None = None) -> list[Path]:
+    """The safetensors files that loading `folder` in `variant` reads; shards as well as whole files."""
+    files = sorted(folder.glob("*.safetensors"))
+    chosen = [file for file in files if variant is not None and file.name.split(".")[1].split("-")[0] == variant]
+    return chosen or [file for file in files if file.name.count(".") == 1]
+
+
+def _check_part(folder: Path, source: str | Path, files: list[Path], remote_pickles: Iterable[str] = ()) -> None:
+    """Refuse what could run code or is not whole."""
+    config = folder / "config.json"
+    if config.is_file():  # schedulers and processors have none, and no weights
+        _json(config)
+        pickles = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES] + list(remote_pickles)
+        if not files:
+            found = f"; {', '.join(pickles[:3])} may be pickles, which can run code: not loaded" if pickles else ""
+            raise ValueError(f"{source}: no safetensors weights in {folder.name!r}{found}")
+    for index in folder.glob("*.safetensors.index*.json"):
+        names = set(map(str, _json(index).get("weight_map", {}).values()))
+        strange = sorted(name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors"))
+        if strange:
+            raise ValueError(f"{index} names {strange[0]!r}, which is no safetensors file beside it; not loaded")
+    for file in files:
+        try:
+            with safe_open(file, framework="np") as opened:
+                opened.keys()
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{file} is damaged ({file.stat().st_size} bytes): {error}; fetch it anew") from error
+
+
+def _check_hash(file: Path) -> None:
+    """Compare a cached file with its name in the cache: SHA-256 of large files, git's SHA-1 of others."""
+    blob = file.resolve()
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name):
+        return  # a cache without links (some Windows systems)
+    with blob.open("rb") as stream:
+        if len(blob.name) == 64:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        else:
+            content = stream.read()
+            found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    if found != blob.name:
+        file.unlink()
+        blob.unlink(missing_ok=True)
+        raise ValueError(
+            f"{file.name} is not what the repository announced: hash {found}, expected {blob.name}; "
+            "it was removed from the cache, try again"
+        )
+
+
+def _names_class(value, part: str, source: str | Path) -> bool:
+    """Whether the index has this component; refuses what is no (module, class)."""
+    if value is None:
+        return False
+    if not isinstance(value, list) or len(value) != 2 or {type(item) for item in value} - {str, type(None)}:
+        raise ValueError(f"{source}: model_index.json must name {part} by module and class, found {value!r}")
+    return value[1] is not None
+
+
+def _pickles_of(source: str | Path, part: str, options: dict) -> list[str]:
+    """Names of the repository's files that might be pickles, for the error message only."""
+    try:
+        names = HfApi(token=options.get("token")).list_repo_files(str(source), revision=options.get("revision"))
+    except OSError:
+        return []
+    return [name for name in names if str(Path(name).parent) == (part or ".") and Path(name).suffix in PICKLES]
+
+
+def _json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}")
+    return content
+
+
+def _under(part: str, pattern: str) -> str:
+    return f"{part}/{pattern}" if part else pattern
+
+
+def _given(options: dict) -> dict:
+    return {name: value for name, value in options.items() if name in HUB_OPTIONS and value is not None}
