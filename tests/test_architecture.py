@@ -21,7 +21,7 @@ LAYERS = (
     {"comparison_files", "plots", "torch_metric"},
     {"conversion", "detection", "labels"},
     {"losses", "recognizers"},
-    {"pipeline_difiqa"},
+    {"pipeline_difiqa", "pipeline_quality"},
     {"methods"},
     {"benchmarks", "demo", "scoring"},
     {"cli"},

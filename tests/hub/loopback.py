@@ -18,8 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 TOKEN, USER = "hf_loopbacktokenthatmustneverbeprinted", "tester"
+PREFIX = "difiqa-test-"  # of the names of all repositories that tests make
 LFS_SUFFIXES = (".safetensors", ".bin", ".parquet")
-KINDS = {"": "model", "datasets/": "dataset", "spaces/": "space"}
+PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 
 def git_sha1(content: bytes) -> str:
@@ -75,12 +77,12 @@ class Fault:
 
 
 class LoopbackHub:
-    """The server; use it as a context. `log` has a (method, path, bytes of the request, authorised) per request."""
+    """The server; use it as a context. `log` has a (method, path, range, authorised) per request."""
 
     def __init__(self):
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.lfs: dict[str, bytes] = {}
-        self.log: list[tuple[str, str, int, bool]] = []
+        self.log: list[tuple[str, str, str, bool]] = []
         self.faults: list[Fault] = []
         self.token, self.namespace = TOKEN, USER
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -107,9 +109,10 @@ class LoopbackHub:
         old = repository.files if repository.refs else {}
         return repository.commit(old | entries)
 
-    def uploads(self) -> list[str]:
-        """What was sent: paths of LFS uploads and commits, in order."""
-        return [path for method, path, *_ in self.log if method == "PUT" or path.endswith(("/commit/main",))]
+    def sent(self, start: int = 0) -> list[str]:
+        """What clients changed since entry `start` of the log: "PUT" for a large file, "commit"."""
+        changes = [entry for entry in self.log[start:] if entry[0] == "PUT" or "/commit/" in entry[1]]
+        return ["PUT" if method == "PUT" else "commit" for method, *_ in changes]
 
     def fault(self, method: str, path: str) -> Fault | None:
         with self.lock:
@@ -131,7 +134,8 @@ class Handler(BaseHTTPRequestHandler):
         self.query, path = parse_qs(url.query), unquote(url.path)
         body = self.read_body()
         self.user = USER if self.headers.get("Authorization") == f"Bearer {TOKEN}" else None
-        self.hub.log.append((self.command, path, len(body), self.headers.get("Authorization") is not None))
+        entry = (self.command, path, self.headers.get("Range") or "", self.headers.get("Authorization") is not None)
+        self.hub.log.append(entry)
         self.trouble = self.hub.fault(self.command, path)
         if self.trouble and self.trouble.kind == "error":
             return self.reply(self.trouble.status, {"error": "injected fault"})
@@ -211,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
             return 401, {"error": "Unauthorized"}
         asked = json.loads(body)
         kind, repo_id = asked.get("type") or "model", f"{asked.get('organization') or USER}/{asked['name']}"
-        url = f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{repo_id}"
+        url = f"{self.hub.endpoint}/{PREFIXES[kind]}{repo_id}"
         if (kind, repo_id) in self.hub.repositories:
             return 409, {"error": "You already created this repo", "url": url}
         repository = Repository(bool(asked.get("private")) or asked.get("visibility") == "private")
@@ -263,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, content, headers
 
     def api(self, body, kind, repo_id, verb, revision, path):
-        repository, revision = self.find({"model": "", "dataset": "datasets/", "space": "spaces/"}[kind], repo_id), revision or "main"
+        repository, revision = self.find(PREFIXES[kind], repo_id), revision or "main"
         if repository is None:
             return self.absent("RepoNotFound")
         if verb == "refs":
@@ -284,7 +288,8 @@ class Handler(BaseHTTPRequestHandler):
             mode = {f["path"]: "lfs" if f["path"].endswith(LFS_SUFFIXES) else "regular" for f in asked}
             return 200, {"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in mode.items()]}
         if verb == "commit":
-            return self.commit(body, repository, revision, dict(files))
+            url = f"{self.hub.endpoint}/{PREFIXES[kind]}{repo_id}"
+            return self.commit(body, repository, revision, dict(files), url)
         if verb == "paths-info":
             asked = json.loads(body) if body.startswith(b"{") else parse_qs(body.decode())
             return 200, [files[p].entry(p) for p in asked["paths"] if p in files]
@@ -295,7 +300,7 @@ class Handler(BaseHTTPRequestHandler):
         information |= {"lastModified": "2026-01-01T00:00:00.000Z", "createdAt": "2026-01-01T00:00:00.000Z"}
         return 200, information | {"siblings": [{"rfilename": name} for name in sorted(files)]}
 
-    def commit(self, body, repository, branch, files):
+    def commit(self, body, repository, branch, files, url):
         if not self.user:
             return 401, {"error": "Unauthorized"}
         for line in body.splitlines():
@@ -309,7 +314,7 @@ class Handler(BaseHTTPRequestHandler):
             elif key == "deletedFile":
                 files.pop(value["path"])
         commit = repository.commit(files, branch)
-        return 200, {"success": True, "commitOid": commit, "commitUrl": f"{self.hub.endpoint}/commit/{commit}"}
+        return 200, {"success": True, "commitOid": commit, "commitUrl": f"{url}/commit/{commit}"}
 
     def tree(self, files, folder: str):
         recursive = self.query.get("recursive", ["false"])[0].lower() == "true"

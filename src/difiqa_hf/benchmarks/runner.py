@@ -98,6 +98,7 @@ def _rows(
             row = {"method": method.name, "method_fingerprint": method.fingerprint, "method_revision": method.revision}
             row |= {"recognizer": name, "recognizer_revision": revision}
             row |= judge.figures(similarity, sides[i])
+            row["thresholds"] = judge.thresholds(similarity, sides[i])
             if baseline is not None and i != baseline:
                 row["against_baseline"] = judge.difference(similarity, sides[i], sides[baseline])
             row["seconds"] = {"quality": _seconds(quality), "embedding": _seconds(embedding)}

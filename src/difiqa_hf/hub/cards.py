@@ -131,11 +131,16 @@ class Card:
             folder: with templates that extend the one of this package.
             facts: what these ask for besides `card`.
         """
-        loader = ChoiceLoader([FileSystemLoader(path) for path in (folder, HERE) if path is not None])
-        environment = Environment(
-            loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-        )
-        return environment.get_template(template).render(card=self, **facts)
+        return render(template, folder, card=self, **facts)
+
+
+def render(template: str, folder: Path | None = None, **facts: Any) -> str:
+    """A template of `folder`, or of those beside this file; a fact that it lacks is an error."""
+    loader = ChoiceLoader([FileSystemLoader(path) for path in (folder, HERE) if path is not None])
+    environment = Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.get_template(template).render(**facts)
 
 
 def card_of(folder: str | Path, title: str | None = None) -> Card:

@@ -62,15 +62,16 @@ def add_code(folder: str | Path, known: Mapping[str, Source] | None = None) -> l
     """
     folder, known = Path(folder), package_sources() if known is None else known
     written: dict[Path, str] = {}
-    for path in [*folder.glob("*.json"), *folder.glob("*/*.json")]:
+    for path in [*folder.glob("*config.json"), *folder.glob("*/*config.json")]:
         if path.name in ("config.json", "preprocessor_config.json"):
-            for name, text in _name_classes(path, known).items():
+            for name, text in _completed(path, known).items():
                 written[path.parent / name] = text
                 if name.endswith(".py"):
                     written[folder / name] = text
     index = folder / "model_index.json"
     if index.exists():
         content = _read(index)
+        content.pop("_name_or_path", None)
         for component, value in content.items():
             if isinstance(value, list) and len(value) == 2 and value[1] in known and component != "_class_name":
                 file = known[value[1]].file
@@ -92,9 +93,10 @@ def remove_code(folder: str | Path) -> None:
         path.unlink()
 
 
-def _name_classes(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
+def _completed(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
     """File name -> text: the configuration with its auto_map, and the modules that this names."""
     config = _read(path)
+    elsewhere = config.pop("_name_or_path", None)  # diffusers notes the folder of this machine that it loaded from
     if "image_processor_type" in config:
         source = known.get(config["image_processor_type"])
         names = {"AutoImageProcessor": config["image_processor_type"]}
@@ -103,7 +105,7 @@ def _name_classes(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
         source = known.get(model)
         names = source and {"AutoConfig": source.config, "AutoModel": model}
     if source is None:
-        return {}
+        return {path.name: _dump(config)} if elsewhere is not None else {}
     config["auto_map"] = {kind: f"{_stem(source.file)}.{name}" for kind, name in names.items()}
     text, files = standalone_source(source.file), {}
     inside = (config.get("backbone_config") or {}).get("model_type")
@@ -115,12 +117,9 @@ def _name_classes(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
     return files | {path.name: _dump(config), f"{_stem(source.file)}.py": text}
 
 
-# What a copy of a composite network needs besides, because it cannot ask the Auto classes; read by transformers' loader.
-BACKBONE = """
-from .{module} import {name}  # noqa: E402
-
-BACKBONES[{name}.config_class.model_type] = {name}
-"""
+# What a copy of a composite network needs besides, because it cannot ask the Auto classes; transformers' loader looks for
+# lines that begin with such an import, which this line must not.
+BACKBONE = "\nfrom .{module} import {name}  # noqa: E402\n\nBACKBONES[{name}.config_class.model_type] = {name}\n"
 
 
 def standalone_source(file: Path) -> str:
@@ -187,4 +186,4 @@ def _read(path: Path) -> dict:
 
 
 def _dump(content: Mapping) -> str:
-    return json.dumps(content, indent=2) + "\n"
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"

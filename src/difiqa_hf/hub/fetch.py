@@ -28,7 +28,7 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
     Raises:
         ValueError: if it is no pipeline, or one of another kind; and as `fetch`.
     """
-    if (folder := Path(source)).is_dir():
+    if (folder := local_folder(source)) is not None:
         index = folder / "model_index.json"
     else:
         try:
@@ -46,13 +46,23 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
     return fetch(source, parts, variant, **options)
 
 
-def fetch(source: str | Path, parts: Iterable[str] = ("",), variant: str | None = None, **options) -> Path:
+def fetch(
+    source: str | Path,
+    parts: Iterable[str] = ("",),
+    variant: str | None = None,
+    *,
+    names: Iterable[str] = ("*.json", "*.safetensors"),
+    repo_type: str = "model",
+    **options,
+) -> Path:
     """A local folder with the configurations and weights of `parts`, from the cache or downloaded. Runs no code.
 
     Args:
         source: folder or repository.
         parts: subfolders; "" is the folder itself.
         variant: of the weight files; parts without it come in their plain files.
+        names: of the files that are wanted of every part.
+        repo_type: "model" or "dataset".
         options: `HUB_OPTIONS`, as in huggingface_hub.
 
     Returns:
@@ -64,12 +74,12 @@ def fetch(source: str | Path, parts: Iterable[str] = ("",), variant: str | None 
         OSError: if there is no such repository, or it cannot be reached and is not in the cache.
     """
     parts = list(parts)
-    if (folder := Path(source)).is_dir():
+    if (folder := local_folder(source)) is not None:
         for part in parts:
             _check_part(folder / part, source, weights_in(folder / part, variant))
         return folder
-    options = _given(options)
-    plain = [f"*{CARD}", *(_under(part, name) for part in parts for name in ("*.json", "*.safetensors"))]
+    options = _given(options) | {"repo_type": repo_type}
+    plain = [CARD, *(_under(part, name) for part in parts for name in names)]
     other = [_under(part, "*.*.safetensors") for part in parts]
     if variant is None:
         folder = Path(snapshot_download(str(source), allow_patterns=plain, ignore_patterns=other, **options))
@@ -82,10 +92,24 @@ def fetch(source: str | Path, parts: Iterable[str] = ("",), variant: str | None 
             snapshot_download(str(source), allow_patterns=allowed, ignore_patterns=other, **options)
     for part in parts:
         files = weights_in(folder / part, variant)
-        for file in [*files, *(folder / part).glob("*.json")]:
+        for file in {*files, *(path for name in names for path in (folder / part).glob(name))}:
             _check_hash(file)
         _check_part(folder / part, source, files, _pickles_of(source, part, options) if not files else ())
     return folder
+
+
+def local_folder(source: str | Path) -> Path | None:
+    """The folder that `source` is, None if it looks like the name of a repository.
+
+    Raises:
+        FileNotFoundError: if it is neither.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if isinstance(source, Path) or str(source).startswith((".", "/", "~")) or str(source).count("/") > 1:
+        raise FileNotFoundError(f"no folder {source}")
+    return None
 
 
 def weights_in(folder: Path, variant: str | None = None) -> list[Path]:

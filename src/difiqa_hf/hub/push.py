@@ -20,6 +20,7 @@ SUFFIXES = {
     "dataset": (".csv", ".json", ".jsonl", ".md", ".parquet"),  # no images: those of faces are not ours to give away
     "space": (".md", ".py", ".txt"),
 }
+WEIGHTS = ".safetensors"
 PLACEHOLDER = "<repository>"  # in a card, until it is known
 
 
@@ -89,16 +90,13 @@ def push_folder(
     repo_type = repo_type or kind_of(folder)
     with tempfile.TemporaryDirectory() as staging:
         staged, left_out = _stage(folder, Path(staging), repo_type)
+        there = _remote_hashes(api, repo_id, repo_type, revision)
         if repo_type == "model":
             add_code(staged)
-            if not (staged / CARD).exists():
-                (staged / CARD).write_text(card_of(staged).render(), encoding="utf-8")
-        if (staged / CARD).exists():
-            text = (staged / CARD).read_text(encoding="utf-8")
-            (staged / CARD).write_text(text.replace(PLACEHOLDER, repo_id), encoding="utf-8")
         files = {file.relative_to(staged).as_posix(): file for file in sorted(staged.rglob("*")) if file.is_file()}
-        there = _remote_hashes(api, repo_id, repo_type, revision)
-        changed = {path: file for path, file in files.items() if not _is(file, there.get(path))}
+        changed = {path: file for path, file in files.items() if path != CARD and not _is(file, there.get(path))}
+        files |= _card(staged, repo_id, rendered=any(path.endswith(WEIGHTS) for path in changed) or CARD not in there)
+        changed |= {path: file for path, file in files.items() if path == CARD and not _is(file, there.get(path))}
         if not dry_run and (changed or not there):
             repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
             if revision is not None:
@@ -152,6 +150,16 @@ def kind_of(folder: Path) -> str:
     raise ValueError(f"{folder} holds no pipeline, network, tables or evaluate module; found {sorted(names)[:5]}")
 
 
+def _card(staged: Path, repo_id: str, rendered: bool) -> dict[str, Path]:
+    """The card of the folder, which learns the repository's name; without one, and if need be, a rendered one."""
+    path = staged / CARD
+    if not path.exists() and not (rendered and list(staged.rglob(f"*{WEIGHTS}"))):
+        return {}
+    text = path.read_text(encoding="utf-8") if path.exists() else card_of(staged).render()
+    path.write_text(text.replace(PLACEHOLDER, repo_id), encoding="utf-8")
+    return {CARD: path}
+
+
 def _stage(folder: Path, staging: Path, repo_type: str) -> tuple[Path, list[str]]:
     """A folder like `folder` that may be changed: weights are links, what is not published stays behind."""
     left_out = []
@@ -165,7 +173,7 @@ def _stage(folder: Path, staging: Path, repo_type: str) -> tuple[Path, list[str]
             continue
         target = staging / relative
         target.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".safetensors":
+        if file.suffix == WEIGHTS:
             try:
                 os.symlink(file.resolve(), target)
                 continue
