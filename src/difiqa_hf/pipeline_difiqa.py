@@ -143,8 +143,8 @@ class DifFIQAPipeline(DiffusionPipeline):
         known = None
         if not __name__.startswith("difiqa_hf."):  # a copy: what it was loaded with is handed on
             classes = [type(self), *(type(part) for part in self.components.values())]
-            own = [kind for kind in classes if kind.__module__.startswith(("diffusers_modules", "transformers_modules"))]
-            known = sources([Path(inspect.getfile(kind)) for kind in own])
+            copies = [kind for kind in classes if kind.__module__.partition(".")[0].endswith("_modules")]
+            known = sources([Path(inspect.getfile(kind)) for kind in copies])
         add_code(save_directory, known)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)

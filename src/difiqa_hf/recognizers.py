@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
@@ -17,9 +18,7 @@ from difiqa_hf.hub.fetch import fetch, weights_in
 SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
 
 
-def load_recognizer(
-    source: str | Path | None = None, device: str | torch.device = "cpu", **options
-) -> PreTrainedModel:
+def load_recognizer(source: str | Path | None = None, device: str | torch.device = "cpu", **options) -> PreTrainedModel:
     """Load a recogniser for inference: eval mode, gradients off.
 
     Args:
@@ -71,6 +70,8 @@ def load_strictly(source: str | Path, variant: str | None = None, subfolder: str
         model, info = AutoModel.from_pretrained(folder, **options)
     except OSError as error:  # which does not always say what was asked for
         raise OSError(f"cannot load {source}: {error}") from error
+    except (StrictDataclassError, RuntimeError, TypeError) as error:  # wrong types or shapes in a configuration
+        raise ValueError(f"the configuration and the weights of {source} do not fit: {error}") from error
     problems = {kind: sorted(map(str, keys))[:3] for kind, keys in info.items() if keys}
     if problems:
         raise ValueError(f"the weights of {source} do not fit {type(model).__name__}: {problems}")

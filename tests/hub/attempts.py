@@ -1,4 +1,4 @@
-"""Loads what it is told to, one attempt after the other, and says how each ended. Run by test_safety.py, test_network.py."""
+"""Loads what it is told to and says how every attempt ended. Run by test_safety.py and test_network.py."""
 
 import json
 import re

@@ -1,7 +1,7 @@
 """A Hub for the tests, and fresh processes that use it.
 
-DIFIQA_TEST_HUB=https://huggingface.co with HF_TOKEN and DIFIQA_TEST_NAMESPACE runs the same tests on a real Hub (private
-repositories whose names begin with "difiqa-test-", deleted afterwards); those that need it to misbehave are skipped.
+DIFIQA_TEST_HUB=https://huggingface.co with HF_TOKEN and DIFIQA_TEST_NAMESPACE runs the same tests on a real Hub, in
+private repositories whose names begin with "difiqa-test-", deleted afterwards; without those that need it to misbehave.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from loopback import PREFIX, TOKEN, LoopbackHub
+from loopback_hub import PREFIX, TOKEN, LoopbackHub
 
 HERE = Path(__file__).parent
 REAL = os.environ.get("DIFIQA_TEST_HUB")
@@ -64,7 +64,7 @@ def clean_environment(hub, home: Path, **changes: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def run(hub):
-    """run(script, arguments, home=…, installed=True, **environment) -> what the script's functions returned, by name."""
+    """run(script, arguments, home, installed=True, **environment) -> what the script's functions returned, by name."""
 
     def run(script: str, arguments: dict, home: Path, installed: bool = True, **changes: str) -> dict:
         command = [sys.executable, str(HERE / script)]

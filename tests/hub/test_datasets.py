@@ -8,7 +8,7 @@ import pytest
 from difiqa_hf.benchmarks import load_benchmark
 from difiqa_hf.benchmarks.publish import read_pairs, write_pairs, write_results
 from difiqa_hf.metrics import error_discard
-from loopback import PREFIX
+from loopback_hub import PREFIX
 from made_up_benchmarks import lfw_files, write
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_pairs_come_back_as_they_were(benchmark, tmp_path):
     assert again.images == benchmark.images and again.persons == benchmark.persons
     assert (again.pairs == benchmark.pairs).all() and (again.folds == benchmark.folds).all()
     (tmp_path / "pairs.csv").write_text("image_1,image_2,genuine,fold\na,b,yes,1\n")
-    with pytest.raises(ValueError, match="line 2 .* genuine is 0 or 1"):
+    with pytest.raises(ValueError, match=r"line 2 .* genuine is 0 or 1"):
         read_pairs(tmp_path, benchmark.root)
     (tmp_path / "pairs.csv").write_text("image_1,genuine\na,1\n")
     with pytest.raises(ValueError, match="lacks the column image_2, fold"):
@@ -68,5 +68,6 @@ def test_pushed_and_used(benchmark, hub, difiqa, run, tmp_path):
     assert found["images"] == [[112, 112]] * 2
     assert len(found["results"]) == len(results["results"]) and found["n_curve"] == 20 * len(results["results"])
     assert [row["pauc_0.3"] for row in found["results"]] == [row["pauc"]["0.3"] for row in results["results"]]
-    expected = error_discard([0.1, 0.8, 0.7, 0.2, 0.1, 0.3], [1, 1, 1, 0, 0, 0], [0.1, 0.8, 0.9, 0.5, 0.6, 0.7], fmr=0.5)
+    similarity, quality = [0.1, 0.8, 0.7, 0.2, 0.1, 0.3], [0.1, 0.8, 0.9, 0.5, 0.6, 0.7]
+    expected = error_discard(similarity, [1, 1, 1, 0, 0, 0], quality, fmr=0.5)
     assert found["figure"] == expected.pauc(0.3)

@@ -1,9 +1,9 @@
-"""A network that fails: downloads go on where they stopped or fail with the reason; the cache holds whole files only."""
+"""A network that fails: downloads go on where they stopped, or fail with the reason; cached files are always whole."""
 
 import pytest
 from PIL import Image
 
-from loopback import Fault
+from loopback_hub import Fault
 from toys import toy_pipeline
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -35,7 +35,8 @@ def attempt(run, home, face, *names, **environment):
 
 def test_downloads_resume_or_fail_clearly(run, loopback, repository, tmp_path):
     put, face = repository
-    paths = {name: put(name) for name in ("fine", "reset1", "slow123", "stalled", "down1", "listing-down", "lost-for-good")}
+    names = ("fine", "reset1", "slow123", "stalled", "down1", "listing-down", "lost-for-good")
+    paths = {name: put(name) for name in names}
     loopback.faults += [
         Fault(paths["reset1"], "reset"),
         Fault(paths["slow123"], "slow"),

@@ -1,4 +1,4 @@
-"""Who loads what, how, with and without the package, online and offline: the same scores, bit for bit, as before the push.
+"""Who loads what, how, with and without the package, online and offline: bit for bit the scores from before the push.
 
 Every scenario runs in a fresh process; those of one kind of user share it and its empty HF_HOME.
 """
@@ -10,19 +10,16 @@ from diffusers.schedulers import DDPMScheduler
 from PIL import Image
 
 from difiqa_hf import DifFIQAPipeline, DifFIQARegressor, FaceImageProcessor
-from loopback import PREFIX
+from loopback_hub import PREFIX
 from toys import toy_faces, toy_pipeline, toy_recognizer, toy_unet
 
-WITH = (
-    "pipeline pipeline_local_files_only pipeline_revision pipeline_fp16 pipeline_bf16 pipeline_sharded plain_ddpm "
-    "save_after_load recognizer recognizer_subfolder regressor regressor_subfolder method task"
-).split()
-WITHOUT = (
-    "pipeline_untrusted network_untrusted pipeline pipeline_local_files_only pipeline_revision pipeline_fp16 "
-    "pipeline_sharded save_after_load recognizer recognizer_subfolder regressor regressor_subfolder "
-    "regressor_saved_again"
-).split()
-OFFLINE = "pipeline recognizer recognizer_subfolder regressor regressor_subfolder".split()
+BOTH = [
+    "pipeline", "pipeline_local_files_only", "pipeline_revision", "pipeline_fp16", "pipeline_sharded",
+    "save_after_load", "recognizer", "recognizer_subfolder", "regressor", "regressor_subfolder",
+]  # fmt: skip
+WITH = [*BOTH, "pipeline_bf16", "plain_ddpm", "method", "task"]
+WITHOUT = ["pipeline_untrusted", "network_untrusted", *BOTH, "regressor_saved_again"]
+OFFLINE = ["pipeline", "recognizer", "recognizer_subfolder", "regressor", "regressor_subfolder"]
 
 
 @pytest.fixture(scope="module")

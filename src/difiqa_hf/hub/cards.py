@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
 PERCENTILES = (1, 2, 5, 10, 20, 30, 50)
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "U8": "u1", "BOOL": "?"}
 TAGS = ["face-image-quality", "fiqa", "biometrics", "difiqa"]
 
 
@@ -152,7 +154,7 @@ def card_of(folder: str | Path, title: str | None = None) -> Card:
     """
     folder = Path(folder)
     index, config = _read(folder / "model_index.json"), _read(folder / "config.json")
-    named = index.get("_class_name") or config.get("architectures") or config.get("_class_name") or ["FaceImageProcessor"]
+    named = index.get("_class_name") or config.get("architectures") or config.get("_class_name") or "FaceImageProcessor"
     files = sorted(folder.rglob("*.safetensors"))
     quantiles = (index or config).get("reference_quantiles")
     return Card(
@@ -171,19 +173,29 @@ def weights_digest(folder: str | Path) -> str:
 
     Names, shapes and float32 values; variants (`*.fp16.safetensors`) count only where there are no plain files.
     """
-    from safetensors.torch import load_file  # torch, for bfloat16
-
     digest, folder = hashlib.sha256(), Path(folder)
     for part in sorted({file.parent for file in folder.rglob("*.safetensors")}):
-        files = [file for file in part.glob("*.safetensors") if file.name.count(".") == 1]
-        tensors = {}
-        for file in files or part.glob("*.safetensors"):
-            tensors |= load_file(file)
+        plain = [file for file in part.glob("*.safetensors") if file.name.count(".") == 1]
+        places = {name: file for file in plain or part.glob("*.safetensors") for name in _header(file)}
         digest.update(f"[{part.relative_to(folder).as_posix()}]".encode())
-        for name, value in sorted(tensors.items()):
-            digest.update(f"{name} {tuple(value.shape)}\n".encode())
-            digest.update(value.float().contiguous().numpy().tobytes())
+        for name, file in sorted(places.items()):
+            shape, values = _read_tensor(file, name)
+            digest.update(f"{name} {tuple(shape)}\n".encode())
+            digest.update(values.astype(np.float32).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _read_tensor(file: Path, name: str) -> tuple[list[int], np.ndarray]:
+    """Shape and flat values of a tensor, without torch; bfloat16, which numpy lacks, is the upper half of float32."""
+    item = _header(file)[name]
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        start, end = item["data_offsets"]
+        stream.seek(8 + length + start)
+        content = stream.read(end - start)
+    if item["dtype"] == "BF16":
+        return item["shape"], (np.frombuffer(content, "<u2").astype("<u4") << 16).view("<f4")
+    return item["shape"], np.frombuffer(content, DTYPES[item["dtype"]])
 
 
 def _parts(folder: Path, files: list[Path]):

@@ -101,24 +101,27 @@ def _completed(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
         source = known.get(config["image_processor_type"])
         names = {"AutoImageProcessor": config["image_processor_type"]}
     else:
-        model = next((name for name, of in known.items() if of.config and of.model_type == config.get("model_type")), "")
-        source = known.get(model)
+        model, source = _network(config.get("model_type"), known)
         names = source and {"AutoConfig": source.config, "AutoModel": model}
     if source is None:
         return {path.name: _dump(config)} if elsewhere is not None else {}
     config["auto_map"] = {kind: f"{_stem(source.file)}.{name}" for kind, name in names.items()}
     text, files = standalone_source(source.file), {}
-    inside = (config.get("backbone_config") or {}).get("model_type")
-    backbone = next(((name, of) for name, of in known.items() if inside and of.model_type == inside), None)
-    if backbone is not None:
-        name, of = backbone
-        files[f"{_stem(of.file)}.py"] = standalone_source(of.file)
-        text += BACKBONE.format(module=_stem(of.file), name=name)
+    backbone, inside = _network((config.get("backbone_config") or {}).get("model_type"), known)
+    if inside is not None:
+        files[f"{_stem(inside.file)}.py"] = standalone_source(inside.file)
+        text += BACKBONE.format(module=_stem(inside.file), name=backbone)
     return files | {path.name: _dump(config), f"{_stem(source.file)}.py": text}
 
 
-# What a copy of a composite network needs besides, because it cannot ask the Auto classes; transformers' loader looks for
-# lines that begin with such an import, which this line must not.
+def _network(model_type: str | None, known: Mapping[str, Source]) -> tuple[str, Source | None]:
+    """Name and source of the network of a `model_type`; None if there is none, or it is not ours."""
+    found = (item for item in known.items() if model_type is not None and item[1].model_type == model_type)
+    return next(found, ("", None))
+
+
+# What a copy of a composite network needs besides, because it cannot ask the Auto classes. (transformers' loader takes
+# every line that begins with such an import for one.)
 BACKBONE = "\nfrom .{module} import {name}  # noqa: E402\n\nBACKBONES[{name}.config_class.model_type] = {name}\n"
 
 

@@ -1,4 +1,4 @@
-"""From a repository or a folder to a folder that may be loaded: safetensors and JSON only, whole, and what they claim."""
+"""From a repository or a folder to a folder that may be loaded: safetensors and JSON, whole, and what they claim."""
 
 import hashlib
 import json

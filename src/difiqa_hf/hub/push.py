@@ -1,7 +1,6 @@
 """From a folder to a repository: the code and the card go with it, what is there already does not."""
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -175,7 +174,7 @@ def _stage(folder: Path, staging: Path, repo_type: str) -> tuple[Path, list[str]
         target.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == WEIGHTS:
             try:
-                os.symlink(file.resolve(), target)
+                target.symlink_to(file.resolve())
                 continue
             except OSError:  # not allowed on some Windows systems
                 pass

@@ -26,8 +26,8 @@ def register() -> None:
     """Make the Auto classes know every network of the package, and the networks the Hub; further calls cost nothing."""
     for name in MODULES:
         module = importlib.import_module(f"difiqa_hf.models.{name}")
-        for network in vars(module).values():
-            if inspect.isclass(network) and issubclass(network, PreTrainedModel) and network.__module__ == module.__name__:
+        for _, network in inspect.getmembers(module, inspect.isclass):
+            if issubclass(network, PreTrainedModel) and network.__module__ == module.__name__:
                 _know_the_hub(network)
 
 

@@ -13,7 +13,6 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-
 # model_type -> network. Empty here: the Auto classes know ours. A copy for the Hub names its backbone (`hub.code`).
 BACKBONES: dict[str, type[PreTrainedModel]] = {}
 
