@@ -18,8 +18,8 @@ BOTH = [
     "save_after_load", "recognizer", "recognizer_subfolder", "regressor", "regressor_subfolder",
 ]  # fmt: skip
 WITH = [*BOTH, "pipeline_bf16", "plain_ddpm", "method", "task"]
-WITHOUT = ["pipeline_untrusted", "network_untrusted", *BOTH, "regressor_saved_again"]
-OFFLINE = ["pipeline", "recognizer", "recognizer_subfolder", "regressor", "regressor_subfolder"]
+WITHOUT = ["pipeline_untrusted", "network_untrusted", *BOTH, "pipeline_downloaded", "regressor_saved_again"]
+OFFLINE = ["recognizer", "recognizer_subfolder", "regressor", "regressor_subfolder"]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,12 @@ def pushed(before, arguments, difiqa, tmp_path_factory):
 
 def same(name):
     """The row of `expected` that a scenario must reproduce."""
-    return name.removesuffix("_local_files_only").removesuffix("_subfolder").removesuffix("_sharded")
+    return (
+        name.removesuffix("_local_files_only")
+        .removesuffix("_downloaded")
+        .removesuffix("_subfolder")
+        .removesuffix("_sharded")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,11 +139,17 @@ def test_without_the_package(run, arguments, pushed, before, home_without, tmp_p
 
 
 def test_offline_with_the_package(run, arguments, pushed, before, home_with, hub):
-    found = run("with_package.py", arguments | {"do": [*OFFLINE, "task"]}, home_with, HF_HUB_OFFLINE="1")
+    found = run("with_package.py", arguments | {"do": [*OFFLINE, "pipeline", "task"]}, home_with, HF_HUB_OFFLINE="1")
     assert found.pop("task") == before[1]["task"]
-    assert found == {name: before[1][same(name)] for name in OFFLINE}
+    assert found == {name: before[1][same(name)] for name in [*OFFLINE, "pipeline"]}
 
 
 def test_offline_without_the_package(run, arguments, pushed, before, home_without):
-    found = run("without_package.py", arguments | {"do": OFFLINE}, home_without, installed=False, HF_HUB_OFFLINE="1")
-    assert found == {name: before[1][same(name)] for name in OFFLINE}
+    found = run(
+        "without_package.py",
+        arguments | {"do": [*OFFLINE, "pipeline_downloaded"]},
+        home_without,
+        installed=False,
+        HF_HUB_OFFLINE="1",
+    )
+    assert found == {name: before[1][same(name)] for name in [*OFFLINE, "pipeline_downloaded"]}
