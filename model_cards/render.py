@@ -63,14 +63,14 @@ def cell(row: dict | None) -> str:
     return f"{row['pauc']['0.2']:.3f} / **{row['pauc']['0.3']:.3f}** [{interval['low']:.2f}, {interval['high']:.2f}]"
 
 
-def results_section(rows: list[dict]) -> str:
-    """All tables, each with its protocol, size and files."""
+def results_section(rows: list[dict], linked: bool = False) -> str:
+    """All tables, each with its protocol, size and files; `linked` in the repository, where these files are."""
     parts = []
     for name, title in BENCHMARKS.items():
         chosen = [row for row in rows if row["benchmark"] == name]
         if chosen:
             first, files = chosen[0], sorted({row["file"] for row in chosen})
-            links = ", ".join(f"[{file}](model_cards/results/{file})" for file in files)
+            links = ", ".join(f"[{file}](model_cards/results/{file})" if linked else f"`{file}`" for file in files)
             parts.append(
                 f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, "
                 f"protocol `{first['protocol']}`; "
@@ -155,7 +155,7 @@ def render() -> dict[Path, str]:
         files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    readme = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
+    readme = before + BEGIN + "\n" + results_section(rows, linked=True) + "\n" + END + rest.split(END)[1]
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
