@@ -123,7 +123,7 @@ def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
         figures=tuple(figures),
         tables=results_section(shown),
         thresholds_on=f"{fact['measured']['reference_images']} {common['reference']}",
-        groups=groups(fact["method"]),
+        groups=groups(fact["method"], {row["method_revision"] for row in own}),
         licence="research-only",
         licence_reason=common["licence_reason"],
     )
@@ -139,11 +139,13 @@ def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
     )
 
 
-def groups(method: str) -> tuple[Group, ...]:
-    """Score distributions by group of persons, from `results/groups-<method>.json` where a set was scored."""
+def groups(method: str, revisions: set[str]) -> tuple[Group, ...]:
+    """Score distributions by group of persons (`groups.py`), where a set was scored with these very weights."""
     path = HERE / "results" / f"groups-{method}.json"
-    found = json.loads(path.read_text())["groups"] if path.exists() else []
-    return tuple(Group(group["name"], group["count"], tuple(group["quantiles"])) for group in found)
+    found = json.loads(path.read_text()) if path.exists() else {"revision": "", "groups": []}
+    if found["revision"] not in revisions:
+        return ()
+    return tuple(Group(group["name"], group["count"], tuple(group["quantiles"])) for group in found["groups"])
 
 
 def render() -> dict[Path, str]:

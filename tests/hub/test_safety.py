@@ -55,9 +55,8 @@ def cases(good, tmp_path_factory):
     code = f"open({str(canary)!r}, 'w')\n".encode()
     state = load(good[RECOGNIZER])
     state.pop("fc.weight")
-    flipped = bytearray(good[UNET])
-    flipped[-1] ^= 1
-    lying = File(bytes(flipped), True, announced=File(good[UNET], True).oid)
+    sent, announced = (good[UNET][:-1] + bytes([good[UNET][-1] ^ bit]) for bit in (1, 2))
+    lying = File(sent, True, announced=File(announced, True).oid)
     config = good["unet/config.json"]
     lying_config = File(config.replace(b"192", b"191"), False, announced=File(config, False).oid)
     unknown = {"model_type": "unheard_of", "auto_map": {"AutoConfig": "evil.C", "AutoModel": "evil.M"}}
@@ -125,13 +124,13 @@ def outcome(run, loopback, cases, tmp_path_factory):
 
 def test_refused_with_the_reason_and_nothing_executed(outcome, cases):
     found, home = outcome
+    wrong = {}
     for name, (_, reason) in cases[0].items():
         result = found[f"pipeline evil/{name}"]
-        if reason is None:
-            assert len(result.get("result", [])) == 1, (name, result)
-        else:
-            assert result.get("error") in CLEAR, (name, result)
-            assert re.search(reason, result["message"], re.S), (name, result)
+        clear = result.get("error") in CLEAR and reason and re.search(reason, result["message"], re.S)
+        if not (clear if reason else "result" in result):
+            wrong[name] = result
+    assert not wrong
     assert not cases[1].exists(), "code of a repository was executed"
     assert not list(home.parent.rglob("outside.*")), "a file was written outside of the cache"
 
