@@ -13,7 +13,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from difiqa_hf.conversion.recognizers import convert_recognizer
 from difiqa_hf.embedding import embed  # noqa: F401  asked for here
-from difiqa_hf.hub.fetch import fetch, weights_in
+from difiqa_hf.hub.fetch import fetch, variant_of, weights_in
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
 
@@ -65,7 +65,7 @@ def load_strictly(source: str | Path, variant: str | None = None, subfolder: str
     options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True, use_safetensors=True)
     try:
         folder = fetch(source, [subfolder], variant, **hub) / subfolder
-        if variant is not None and any(file.name.count(".") > 1 for file in weights_in(folder, variant)):
+        if variant is not None and any(variant_of(file.name) for file in weights_in(folder, variant)):
             options["variant"] = variant
         model, info = AutoModel.from_pretrained(folder, **options)
     except OSError as error:  # which does not always say what was asked for

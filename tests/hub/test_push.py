@@ -71,6 +71,21 @@ def test_an_interrupted_upload_goes_on(loopback, difiqa, tmp_path, repo):
     assert "unet/diffusion_pytorch_model.safetensors.index.json" in remote(loopback, repo)
 
 
+def test_shards_take_the_place_of_a_whole_file_and_leave_variants_alone(loopback, difiqa, tmp_path, repo):
+    pipeline, whole = toy_pipeline(num_repeats=1), "unet/diffusion_pytorch_model.safetensors"
+    pipeline.save_pretrained(tmp_path / "whole")
+    pipeline.save_pretrained(tmp_path / "whole", variant="fp16")
+    pipeline.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    difiqa(tmp_path, "push", str(tmp_path / "whole"), repo)
+    assert f"deleted {whole}" in difiqa(tmp_path, "push", str(tmp_path / "shards"), repo)
+    names = set(remote(loopback, repo))
+    assert (
+        whole not in names
+        and f"{whole}.index.json" in names
+        and "unet/diffusion_pytorch_model.fp16.safetensors" in names
+    )
+
+
 def test_a_push_without_permission_says_so(loopback, difiqa, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(loopback, "token", "hf_awrongtokenthatmustnotbeprinted")
     said = difiqa(tmp_path, "push", str(folder), f"{loopback.namespace}/{PREFIX}refused", code=1)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
@@ -14,6 +14,7 @@ PICKLES = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pick
 COMPONENTS = ("unet", "scheduler", "recognizer", "image_processor")
 HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 CARD = "README.md"
+ATTEMPTS = 3
 
 
 def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | None = None, **options) -> Path:
@@ -32,7 +33,7 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
         index = folder / "model_index.json"
     else:
         try:
-            index = Path(hf_hub_download(str(source), "model_index.json", **_given(options)))
+            index = _patiently(hf_hub_download, str(source), "model_index.json", **_given(options))
         except EntryNotFoundError:
             index = Path("absent")
     if not index.is_file():
@@ -79,22 +80,26 @@ def fetch(
             _check_part(folder / part, source, weights_in(folder / part, variant))
         return folder
     options = _given(options) | {"repo_type": repo_type}
-    plain = [CARD, *(_under(part, name) for part in parts for name in names)]
-    other = [_under(part, "*.*.safetensors") for part in parts]
-    if variant is None:
-        folder = Path(snapshot_download(str(source), allow_patterns=plain, ignore_patterns=other, **options))
-    else:
-        wanted = [_under(part, name) for part in parts for name in ("*.json", f"*.{variant}*.safetensors")]
-        folder = Path(snapshot_download(str(source), allow_patterns=[CARD, *wanted], **options))
-        bare = [part for part in parts if not list((folder / part).glob("*.safetensors"))]
-        if bare:
-            allowed = [_under(part, "*.safetensors") for part in bare]
-            snapshot_download(str(source), allow_patterns=allowed, ignore_patterns=other, **options)
+    folder = _download(str(source), parts, variant, names, options)
     for part in parts:
         files = weights_in(folder / part, variant)
         for file in {*files, *(path for name in names for path in (folder / part).glob(name))}:
             _check_hash(file)
         _check_part(folder / part, source, files, _pickles_of(source, part, options) if not files else ())
+    return folder
+
+
+def _download(source: str, parts: list[str], variant: str | None, names: Iterable[str], options: dict) -> Path:
+    """Into the cache: what `fetch` names, and the card."""
+    plain, other = [CARD, *_under(parts, *names)], _under(parts, "*.*.safetensors")
+    if variant is None:
+        return _patiently(snapshot_download, source, allow_patterns=plain, ignore_patterns=other, **options)
+    wanted = [CARD, *_under(parts, "*.json", f"*.{variant}*.safetensors")]
+    folder = _patiently(snapshot_download, source, allow_patterns=wanted, **options)
+    bare = [part for part in parts if not list((folder / part).glob("*.safetensors"))]
+    if bare:
+        allowed = _under(bare, "*.safetensors")
+        _patiently(snapshot_download, source, allow_patterns=allowed, ignore_patterns=other, **options)
     return folder
 
 
@@ -115,8 +120,34 @@ def local_folder(source: str | Path) -> Path | None:
 def weights_in(folder: Path, variant: str | None = None) -> list[Path]:
     """The safetensors files that loading `folder` in `variant` reads; shards as well as whole files."""
     files = sorted(folder.glob("*.safetensors"))
-    chosen = [file for file in files if variant is not None and file.name.split(".")[1].split("-")[0] == variant]
-    return chosen or [file for file in files if file.name.count(".") == 1]
+    chosen = [file for file in files if variant is not None and variant_of(file.name) == variant]
+    return chosen or [file for file in files if not variant_of(file.name)]
+
+
+def variant_of(name: str) -> str:
+    """The variant in the name of a weight file, a shard or their index; "" for a plain one."""
+    parts = Path(name).name.split(".")
+    if "index" in parts:  # model.safetensors.index.fp16.json
+        return parts[3] if len(parts) == 5 else ""
+    return parts[1].partition("-")[0] if len(parts) > 2 else ""  # model.fp16-00001-of-00002.safetensors
+
+
+def _patiently(download: Callable[..., str], source: str, *arguments, **options) -> Path:
+    """A download of huggingface_hub, which goes on after a silence or an early end, but not after a broken connection.
+
+    What has arrived stays in the cache under another name, and the next attempt goes on from there.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return Path(download(source, *arguments, **options))
+        except Exception as error:  # of httpx or httpx2, whichever huggingface_hub uses
+            if "TransportError" not in {kind.__name__ for kind in type(error).__mro__}:
+                raise
+            broken = error
+    raise ConnectionError(
+        f"the connection broke {ATTEMPTS} times while {source} was downloaded ({broken}); what has arrived is kept, "
+        "try again"
+    ) from broken
 
 
 def _check_part(folder: Path, source: str | Path, files: list[Path], remote_pickles: Iterable[str] = ()) -> None:
@@ -189,8 +220,8 @@ def _json(path: Path) -> dict:
     return content
 
 
-def _under(part: str, pattern: str) -> str:
-    return f"{part}/{pattern}" if part else pattern
+def _under(parts: Iterable[str], *patterns: str) -> list[str]:
+    return [f"{part}/{pattern}" if part else pattern for part in parts for pattern in patterns]
 
 
 def _given(options: dict) -> dict:

@@ -6,13 +6,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from difiqa_hf.hub.cards import card_of, weights_digest
 from difiqa_hf.hub.code import add_code
-from difiqa_hf.hub.fetch import CARD
+from difiqa_hf.hub.fetch import CARD, variant_of
 
 SUFFIXES = {
     "model": (".json", ".md", ".onnx", ".py", ".safetensors", ".txt"),
@@ -31,6 +31,7 @@ class Pushed:
         repo_id, repo_type: of the repository, "user/name".
         url: of the commit; of the repository if there was nothing to commit.
         uploaded: path in the repository -> bytes, of what is new or changed.
+        replaced: paths deleted because they held what is now in other files: a whole file beside its shards, or shards.
         unchanged: paths that were there already.
         left_out: files of the folder that are not published.
         dry_run: whether nothing was sent.
@@ -40,6 +41,7 @@ class Pushed:
     repo_type: str
     url: str
     uploaded: dict[str, int]
+    replaced: list[str]
     unchanged: list[str]
     left_out: list[str]
     dry_run: bool
@@ -47,6 +49,7 @@ class Pushed:
     def __str__(self) -> str:
         verb = "would upload" if self.dry_run else "uploaded"
         lines = [f"{verb} {path} ({size:,} bytes)" for path, size in self.uploaded.items()]
+        lines += [f"{'would delete' if self.dry_run else 'deleted'} {path}" for path in self.replaced]
         lines += [f"unchanged: {len(self.unchanged)} files"] if self.unchanged else []
         lines += [f"left out: {path}" for path in self.left_out]
         return "\n".join([*lines, self.url])
@@ -96,19 +99,23 @@ def push_folder(
         changed = {path: file for path, file in files.items() if path != CARD and not _is(file, there.get(path))}
         files |= _card(staged, repo_id, rendered=any(path.endswith(WEIGHTS) for path in changed) or CARD not in there)
         changed |= {path: file for path, file in files.items() if path == CARD and not _is(file, there.get(path))}
-        if not dry_run and (changed or not there):
-            repo_id = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True).repo_id
-            if revision is not None:
-                api.create_branch(repo_id, repo_type=repo_type, branch=revision, exist_ok=True)
+        replaced = _replaced(changed, files, there)
         url = f"{api.endpoint}/{'' if repo_type == 'model' else repo_type + 's/'}{repo_id}"
         if changed and not dry_run:
+            sdk = "gradio" if repo_type == "space" else None
+            common = {"repo_id": repo_id, "repo_type": repo_type}
+            api.create_repo(**common, private=private, exist_ok=True, space_sdk=sdk)
+            if revision is not None:
+                api.create_branch(**common, branch=revision, exist_ok=True)
             operations = [CommitOperationAdd(path, file) for path, file in changed.items()]
+            operations += [CommitOperationDelete(path) for path in replaced]
+            message = message or f"Upload {len(changed)} files with difiqa_hf"
             url = api.create_commit(
-                repo_id, operations, repo_type=repo_type, revision=revision,
-                commit_message=message or f"Upload {len(changed)} files with difiqa_hf",
-            ).commit_url  # fmt: skip
+                **common, operations=operations, revision=revision, commit_message=message
+            ).commit_url
         uploaded = {path: file.stat().st_size for path, file in changed.items()}
-    return Pushed(repo_id, repo_type, url, uploaded, sorted(files.keys() - changed.keys()), left_out, dry_run)
+    unchanged = sorted(files.keys() - changed.keys())
+    return Pushed(repo_id, repo_type, url, uploaded, replaced, unchanged, left_out, dry_run)
 
 
 def push_to_hub(self, repo_id: str, *, variant: str | None = None, max_shard_size: int | str | None = None, **options):
@@ -189,6 +196,17 @@ def _remote_hashes(api: HfApi, repo_id: str, repo_type: str, revision: str | Non
         return {item.path: item.lfs.sha256 if item.lfs else item.blob_id for item in tree if isinstance(item, RepoFile)}
     except (RepositoryNotFoundError, RevisionNotFoundError):
         return {}
+
+
+def _replaced(changed: dict[str, Path], files: dict[str, Path], there: dict[str, str]) -> list[str]:
+    """Weight files of the repository that would stand beside the same weights in other files, and be loaded instead."""
+
+    def place(path: str) -> tuple[str, str]:
+        return str(Path(path).parent), variant_of(path)
+
+    places = {place(path) for path in changed if path.endswith(WEIGHTS)}
+    weights = [path for path in there if path.endswith(WEIGHTS) or f"{WEIGHTS}.index." in path]
+    return sorted(path for path in weights if path not in files and place(path) in places)
 
 
 def _is(file: Path, expected: str | None) -> bool:
