@@ -70,7 +70,7 @@ class Fault:
     """What goes wrong with the next `times` requests whose method and path match."""
 
     path: str
-    kind: str  # "error", "reset" after half of the body, "slow" body, "stall" for good after half of it
+    kind: str  # "error", "slow" body, or after half of it the connection: "cut" (ends), "reset", "stall" (silent)
     method: str = "GET"
     times: int = 1
     status: int = 500
@@ -179,15 +179,17 @@ class Handler(BaseHTTPRequestHandler):
             for start in range(0, len(body), max(1, len(body) // 8)):
                 self.wfile.write(body[start : start + max(1, len(body) // 8)])
                 time.sleep(0.05)
-        elif kind in ("reset", "stall"):
+        elif kind in ("cut", "reset", "stall"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             if kind == "stall":
                 time.sleep(5)
-            linger = struct.pack("ii", 1, 0)  # close by RST
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            if kind == "cut":
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:  # closed without lingering, that is by RST
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
         else:
             self.wfile.write(body)
 

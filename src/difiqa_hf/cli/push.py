@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         push_folder(
             args.folder, args.repo, private=args.private, dry_run=args.dry_run, revision=args.revision,
-            repo_type=args.type, message=args.message,
+            repo_type=args.type, commit_message=args.message,
         )
     )  # fmt: skip
     return 0

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 PICKLES = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
 COMPONENTS = ("unet", "scheduler", "recognizer", "image_processor")
 HUB_OPTIONS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+KNOWN = ("DifFIQAPipeline", "DDPMPipeline", "DDIMPipeline")
 CARD = "README.md"
 ATTEMPTS = 3
 
@@ -34,6 +35,8 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
     else:
         try:
             index = _patiently(hf_hub_download, str(source), "model_index.json", **_given(options))
+            _check_hash(index)
+            options["revision"] = index.parent.name  # the commit: all files of one
         except EntryNotFoundError:
             index = Path("absent")
     if not index.is_file():
@@ -41,8 +44,8 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
     content = _json(index)
     name = content.get("_class_name")
     name = name[-1] if isinstance(name, list) and name else name
-    if name not in ("DifFIQAPipeline", "DDPMPipeline"):
-        raise ValueError(f"{source} holds a {name}; DifFIQA needs a DifFIQAPipeline or a DDPMPipeline (x0-predicting)")
+    if name not in KNOWN:
+        raise ValueError(f"{source} holds a {name}; DifFIQA needs one of {', '.join(KNOWN)} that predicts x0")
     parts = [part for part in COMPONENTS if part not in skip and _names_class(content.get(part), part, source)]
     return fetch(source, parts, variant, **options)
 
@@ -82,6 +85,8 @@ def fetch(
     options = _given(options) | {"repo_type": repo_type}
     folder = _download(str(source), parts, variant, names, options)
     for part in parts:
+        if not any(next((folder / part).glob(name), None) for name in names):
+            raise FileNotFoundError(f"{source}: {part or 'it'} is not in the cache: {_why_not(str(source), options)}")
         files = weights_in(folder / part, variant)
         for file in {*files, *(path for name in names for path in (folder / part).glob(name))}:
             _check_hash(file)
@@ -133,9 +138,9 @@ def variant_of(name: str) -> str:
 
 
 def _patiently(download: Callable[..., str], source: str, *arguments, **options) -> Path:
-    """A download of huggingface_hub, which goes on after a silence or an early end, but not after a broken connection.
+    """A download of huggingface_hub, which goes on after a silence or an early end, but gives up after a reset.
 
-    What has arrived stays in the cache under another name, and the next attempt goes on from there.
+    Here it starts the file over. Complete files are in the cache, and no others ever.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -145,7 +150,7 @@ def _patiently(download: Callable[..., str], source: str, *arguments, **options)
                 raise
             broken = error
     raise ConnectionError(
-        f"the connection broke {ATTEMPTS} times while {source} was downloaded ({broken}); what has arrived is kept, "
+        f"the connection broke {ATTEMPTS} times while {source} was downloaded ({broken}); complete files are kept, "
         "try again"
     ) from broken
 
@@ -199,6 +204,15 @@ def _names_class(value, part: str, source: str | Path) -> bool:
     if not isinstance(value, list) or len(value) != 2 or {type(item) for item in value} - {str, type(None)}:
         raise ValueError(f"{source}: model_index.json must name {part} by module and class, found {value!r}")
     return value[1] is not None
+
+
+def _why_not(source: str, options: dict) -> str:
+    """What the Hub says if asked for the files of a repository; a download falls back on the cache and keeps silent."""
+    try:
+        HfApi(token=options.get("token")).list_repo_files(source, repo_type=options["repo_type"])
+    except OSError as error:
+        return str(error)
+    return "the repository has no such files" + " or may not be asked" * bool(options.get("local_files_only"))
 
 
 def _pickles_of(source: str | Path, part: str, options: dict) -> list[str]:

@@ -63,7 +63,7 @@ def push_folder(
     dry_run: bool = False,
     repo_type: str | None = None,
     revision: str | None = None,
-    message: str | None = None,
+    commit_message: str | None = None,
     token: str | None = None,
 ) -> Pushed:
     """Publish a folder: one commit with what is new or changed, none if nothing is.
@@ -79,7 +79,7 @@ def push_folder(
         dry_run: send nothing, create nothing.
         repo_type: "model", "dataset" or "space"; None to see it from the folder.
         revision: branch; created if it does not exist.
-        message: of the commit.
+        commit_message: None for one that counts the files.
         token: None for the one that `hf auth login` stored, or HF_TOKEN.
 
     Raises:
@@ -102,17 +102,10 @@ def push_folder(
         replaced = _replaced(changed, files, there)
         url = f"{api.endpoint}/{'' if repo_type == 'model' else repo_type + 's/'}{repo_id}"
         if changed and not dry_run:
-            sdk = "gradio" if repo_type == "space" else None
-            common = {"repo_id": repo_id, "repo_type": repo_type}
-            api.create_repo(**common, private=private, exist_ok=True, space_sdk=sdk)
-            if revision is not None:
-                api.create_branch(**common, branch=revision, exist_ok=True)
             operations = [CommitOperationAdd(path, file) for path, file in changed.items()]
             operations += [CommitOperationDelete(path) for path in replaced]
-            message = message or f"Upload {len(changed)} files with difiqa_hf"
-            url = api.create_commit(
-                **common, operations=operations, revision=revision, commit_message=message
-            ).commit_url
+            message = commit_message or f"Upload {len(changed)} files with difiqa_hf"
+            url = _send(api, {"repo_id": repo_id, "repo_type": repo_type}, revision, private, operations, message)
         uploaded = {path: file.stat().st_size for path, file in changed.items()}
     unchanged = sorted(files.keys() - changed.keys())
     return Pushed(repo_id, repo_type, url, uploaded, replaced, unchanged, left_out, dry_run)
@@ -207,6 +200,15 @@ def _replaced(changed: dict[str, Path], files: dict[str, Path], there: dict[str,
     places = {place(path) for path in changed if path.endswith(WEIGHTS)}
     weights = [path for path in there if path.endswith(WEIGHTS) or f"{WEIGHTS}.index." in path]
     return sorted(path for path in weights if path not in files and place(path) in places)
+
+
+def _send(api: HfApi, repo: dict, revision: str | None, private: bool | None, operations: list, message: str) -> str:
+    """One commit, whose address is returned; repository and branch are made if need be."""
+    sdk = "gradio" if repo["repo_type"] == "space" else None
+    api.create_repo(**repo, private=private, exist_ok=True, space_sdk=sdk)
+    if revision is not None:
+        api.create_branch(**repo, branch=revision, exist_ok=True)
+    return api.create_commit(**repo, operations=operations, revision=revision, commit_message=message).commit_url
 
 
 def _is(file: Path, expected: str | None) -> bool:
