@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 PICKLES = (".bin", ".ckpt", ".h5", ".joblib", ".msgpack", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth")
@@ -145,6 +145,8 @@ def _patiently(download: Callable[..., str], source: str, *arguments, **options)
     for _ in range(ATTEMPTS):
         try:
             return Path(download(source, *arguments, **options))
+        except LocalEntryNotFoundError as error:
+            raise FileNotFoundError(f"{source} is not whole in the cache, and was not downloaded: {error}") from error
         except Exception as error:  # of httpx or httpx2, whichever huggingface_hub uses
             if "TransportError" not in {kind.__name__ for kind in type(error).__mro__}:
                 raise
