@@ -1,6 +1,9 @@
 """Whole cards, as text: of a checkpoint with all that a card can say, and of one about which nothing is known."""
 
+import json
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
@@ -9,6 +12,7 @@ from jinja2 import UndefinedError
 from difiqa_hf.hub.cards import Figure, Group, Part, Threshold, card_of, render, weights_digest
 from toys import toy_pipeline, toy_recognizer
 
+ROOT = Path(__file__).parents[2]
 FULL = """\
 ---
 library_name: diffusers
@@ -147,3 +151,36 @@ def test_the_digest_of_weights_ignores_how_they_are_stored(folder, tmp_path):
 def test_a_template_without_its_facts_is_an_error():
     with pytest.raises(UndefinedError, match="'name' is undefined"):
         render("pairs.md.jinja", recipe="", images=2, folds=1, comparisons=1, genuine=1)
+
+
+@pytest.fixture(scope="module")
+def render_script():
+    spec = spec_from_file_location("render_cards", ROOT / "model_cards" / "render.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_shipped_cards_take_thresholds_and_groups_from_results(render_script, tmp_path, monkeypatch):
+    facts = json.loads((ROOT / "model_cards" / "facts.json").read_text())
+    common = {"benchmark": "lfw", "recognizer": "r100", "protocol": "paper", "fmr": 1e-3, "comparisons": 6000}
+    common |= {"file": "lfw.json", "interval": {"low": 0.6, "high": 0.8}, "fnmr0": 0.01, "method_revision": "abc"}
+    pauc, thresholds = {"0.2": 0.8, "0.3": 0.7}, [{"discard": 0.05, "quality": 0.41, "fnmr": 0.0123}]
+    rows = [
+        common | {"method": "difiqa-r", "pauc": pauc, "thresholds": thresholds},
+        common | {"method": "difiqa-r", "label": "difiqa-r, other", "pauc": {"0.2": 0.1, "0.3": 0.1}},
+        common | {"method": "norm", "pauc": pauc},
+        common | {"method": "mine", "pauc": pauc},
+    ]
+    monkeypatch.setattr(render_script, "HERE", tmp_path)
+    (tmp_path / "results").mkdir()
+    groups = {"revision": "abc", "groups": [{"name": "f", "count": 99, "quantiles": [0.1, 0.2, 0.3]}]}
+    (tmp_path / "results" / "groups-difiqa-r.json").write_text(json.dumps(groups))
+    card = render_script.card("difiqa_r", facts["checkpoints"]["difiqa_r"], facts, rows)
+    assert [(figure.benchmark, figure.pauc) for figure in card.figures] == [("lfw", 0.7)], "of the shipped recogniser"
+    assert card.thresholds == (Threshold(0.41, 5.0, 0.0123),)
+    assert "LFW, compared by r100 at FMR 0.001 (6000 comparisons)" in card.thresholds_on
+    assert "| norm |" in card.tables and "| mine |" not in card.tables
+    assert card.groups == (Group("f", 99, (0.1, 0.2, 0.3)),)
+    rows[0]["method_revision"] = rows[1]["method_revision"] = "other weights"
+    assert render_script.card("difiqa_r", facts["checkpoints"]["difiqa_r"], facts, rows).groups == ()
