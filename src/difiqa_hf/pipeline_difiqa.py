@@ -118,7 +118,7 @@ class DifFIQAPipeline(DiffusionPipeline):
         pipeline = super().from_pretrained(folder, recognizer=None, use_safetensors=True, **kwargs)
         if recognizer is None and (folder / "recognizer").is_dir():
             recognizer = recognizers.load_recognizer(folder / "recognizer", variant=kwargs.get("variant"))
-        pipeline.use_recognizer(recognizer and recognizers.resolve_recognizer(recognizer))
+        pipeline.use_recognizer(None if recognizer is None else recognizers.resolve_recognizer(recognizer))
         pipeline.register_to_config(**changed)
         return pipeline
 
