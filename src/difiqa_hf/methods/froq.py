@@ -65,7 +65,7 @@ class FROQ(RecognizerMethod):
         self._inside, self.fingerprint = self.fingerprint, ""
         self.calibration: Calibration | None = None
         if checkpoint is not None:
-            self._use(_read(fetch(checkpoint)))
+            self._use(_read(checkpoint))
 
     def score(self, pixel_values: Tensor) -> Tensor:
         if self.calibration is None:
@@ -192,7 +192,10 @@ def _ranks(values: Tensor) -> Tensor:
     return (last - (counts - 1) / 2)[inverse]
 
 
-def _read(folder: Path) -> Calibration:
+def _read(checkpoint: str | Path) -> Calibration:
+    folder = Path(checkpoint)
+    if not folder.exists() and isinstance(checkpoint, str) and checkpoint.count("/") == 1:
+        folder = fetch(checkpoint, names=(FILE,))
     if not (folder / FILE).is_file():
         raise FileNotFoundError(f"no {FILE} in {folder}")
     found = json.loads((folder / FILE).read_text(encoding="utf-8"))
