@@ -6,9 +6,10 @@ Figures come from `results/*.json` (written by `difiqa evaluate`), training fact
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -27,7 +28,7 @@ def read_results() -> list[dict]:
     """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
     rows = []
     for path in sorted((HERE / "results").glob("*.json")):
-        if path.name.startswith("bench-"):  # timings
+        if path.name.startswith(("bench-", "groups-")):  # timings, score distributions
             continue
         result = json.loads(path.read_text())
         if "benchmark" not in result:
@@ -63,14 +64,14 @@ def cell(row: dict | None) -> str:
     return f"{row['pauc']['0.2']:.3f} / **{row['pauc']['0.3']:.3f}** [{interval['low']:.2f}, {interval['high']:.2f}]"
 
 
-def results_section(rows: list[dict]) -> str:
-    """All tables, each with its protocol, size and files."""
+def results_section(rows: list[dict], linked: bool = False) -> str:
+    """All tables, each with its protocol, size and files; `linked` in the repository, where these files are."""
     parts = []
     for name, title in BENCHMARKS.items():
         chosen = [row for row in rows if row["benchmark"] == name]
         if chosen:
             first, files = chosen[0], sorted({row["file"] for row in chosen})
-            links = ", ".join(f"[{file}](model_cards/results/{file})" for file in files)
+            links = ", ".join(f"[{file}](model_cards/results/{file})" if linked else f"`{file}`" for file in files)
             parts.append(
                 f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, "
                 f"protocol `{first['protocol']}`; "
@@ -150,22 +151,59 @@ def batching_section(bench: dict) -> str:
     )])  # fmt: skip
 
 
+def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
+    """What the files of a checkpoint, its facts and the results say."""
+    folder = CHECKPOINTS / name
+    shown = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
+    own = [row for row in rows if label(row) == fact["method"]]  # with the shipped recogniser inside
+    own = [row for row in own if row["pauc"]["0.3"] is not None]
+    figures = [
+        Figure(row["benchmark"], BENCHMARKS[row["benchmark"]], row["recognizer"], row["protocol"], row["fmr"], "0.3",
+               row["pauc"]["0.3"])
+        for row in own if row["benchmark"] in BENCHMARKS
+    ]  # fmt: skip
+    found = card_of(folder, fact["title"])
+    common = facts["common"]
+    found = replace(
+        found,
+        figures=tuple(figures),
+        tables=results_section(shown),
+        thresholds_on=f"{fact['measured']['reference_images']} {common['reference']}",
+        groups=groups(fact["method"], {row["method_revision"] for row in own}),
+        licence="research-only",
+        licence_reason=common["licence_reason"],
+    )
+    measured = [row for row in own if row.get("thresholds")]
+    if not measured:
+        return found
+    row = measured[0]  # of the first benchmark and recogniser
+    return replace(
+        found,
+        thresholds=tuple(Threshold(t["quality"], 100 * t["discard"], t["fnmr"]) for t in row["thresholds"]),
+        thresholds_on=f"the images of {BENCHMARKS[row['benchmark']]}, compared by {row['recognizer']} at FMR "
+        f"{row['fmr']:g} ({row['comparisons']} comparisons)",
+    )
+
+
+def groups(method: str, revisions: set[str]) -> tuple[Group, ...]:
+    """Score distributions by group of persons (`groups.py`), where a set was scored with these very weights."""
+    path = HERE / "results" / f"groups-{method}.json"
+    found = json.loads(path.read_text()) if path.exists() else {"revision": "", "groups": []}
+    if found["revision"] not in revisions:
+        return ()
+    return tuple(Group(group["name"], group["count"], tuple(group["quantiles"])) for group in found["groups"])
+
+
 def render() -> dict[Path, str]:
     """Path -> text of every rendered file."""
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
-    environment = Environment(
-        loader=FileSystemLoader(HERE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     files = {}
     for name, fact in facts["checkpoints"].items():
-        template = environment.get_template(f"{name}.md.jinja")
-        own = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
-        files[CHECKPOINTS / name / "README.md"] = (
-            template.render(**facts["common"], **fact, results=results_section(own)) + "\n"
-        )
+        text = card(name, fact, facts, rows).render(f"{name}.md.jinja", HERE, **facts["common"], **fact)
+        files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    readme = before + BEGIN + "\n" + results_section(rows) + "\n" + END + rest.split(END)[1]
+    readme = before + BEGIN + "\n" + results_section(rows, linked=True) + "\n" + END + rest.split(END)[1]
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]

@@ -13,6 +13,7 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
+from difiqa_hf.hub.code import remove_code
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import create_method
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             load_recognizer(args.recognizer),
             FaceImageProcessor(),
         ).save_pretrained(output)
+    remove_code(output)  # the package knows its classes; `difiqa push` adds the code for those without it
     halve(output)
     forget_paths(output)
     facts = measured_facts(output, args)

@@ -1,6 +1,9 @@
 """DifFIQA: quality as the stability of a face's embedding under the forward and backward diffusion process (Eq. 7)."""
 
+import importlib
+import inspect
 import math
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +14,6 @@ from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from difiqa_hf import recognizers
 from difiqa_hf.diffusion import (
     NoiseStream,
     ReleasedNoise,
@@ -23,10 +25,9 @@ from difiqa_hf.diffusion import (
     restore,
     stable_seed,
 )
+from difiqa_hf.embedding import embed
+from difiqa_hf.hub.code import add_code, sources
 from difiqa_hf.image_processing import FaceImageProcessor, check_pixel_values
-
-# diffusers loads a component only if the module that the repository names is imported already
-from difiqa_hf.models import unet_patch, unet_released  # noqa: F401
 from difiqa_hf.outputs import DifFIQAPipelineOutput
 
 VARIANTS = ("paper", "released")
@@ -94,21 +95,63 @@ class DifFIQAPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, **kwargs) -> "DifFIQAPipeline":
-        """As in diffusers; `recognizer` may also be a plain module, any callable, or what `load_recognizer` takes.
+        """As in diffusers, from a folder or a repository; runs no code of it and loads no pickle.
 
-        `variant="paper"` or "released" replaces the checkpoint's; other values name weight files, as in diffusers.
+        `recognizer` may also be a plain module, any callable, or what `load_recognizer` takes; the checkpoint needs
+        none then. `variant="paper"` or "released" replaces the checkpoint's; other values name weight files, as in
+        diffusers.
+
+        Raises:
+            ValueError: for a repository that is not safe, whole and a pipeline (`difiqa_hf.hub.fetch`).
         """
-        recognizer = kwargs.pop("recognizer", None)
-        changed = {"variant": kwargs.pop("variant")} if kwargs.get("variant") in VARIANTS else {}
-        folder = Path(pretrained_model_name_or_path) / "recognizer"
-        if recognizer is None and not folder.is_dir():
-            pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        else:
-            # Handed over afterwards: diffusers refuses classes it does not know, and loads incomplete weights silently.
-            pipeline = super().from_pretrained(pretrained_model_name_or_path, recognizer=None, **kwargs)
-            pipeline.use_recognizer(recognizers.resolve_recognizer(folder if recognizer is None else recognizer))
+        fetch, recognizers = _of_package("hub.fetch"), _of_package("recognizers")
+        for denoiser in ("unet_patch", "unet_released"):
+            _of_package(f"models.{denoiser}")  # diffusers finds only classes of modules that are imported already
+        recognizer, variant = kwargs.pop("recognizer", None), kwargs.get("variant")
+        kwargs.pop("use_safetensors", None)  # always
+        changed = {"variant": kwargs.pop("variant")} if variant in VARIANTS else {}
+        hub = {name: kwargs.pop(name) for name in fetch.HUB_OPTIONS if name in kwargs}
+        given = [name for name in ("unet", "scheduler", "image_processor") if name in kwargs]
+        skip = given + ["recognizer"] * (recognizer is not None)
+        folder = fetch.fetch_pipeline(pretrained_model_name_or_path, skip, kwargs.get("variant"), **hub)
+        # Handed over afterwards: diffusers refuses classes it does not know, and loads incomplete weights silently.
+        pipeline = super().from_pretrained(folder, recognizer=None, use_safetensors=True, **kwargs)
+        if recognizer is None and (folder / "recognizer").is_dir():
+            recognizer = recognizers.load_recognizer(folder / "recognizer", variant=kwargs.get("variant"))
+        pipeline.use_recognizer(None if recognizer is None else recognizers.resolve_recognizer(recognizer))
         pipeline.register_to_config(**changed)
         return pipeline
+
+    @classmethod
+    def load_config(cls, *args, **kwargs):
+        """As in diffusers; names of modules in a repository (`hub.code`) become those of this package."""
+        loaded = super().load_config(*args, **kwargs)
+        config = loaded[0] if isinstance(loaded, tuple) else loaded
+        if not __name__.startswith("difiqa_hf."):
+            return loaded
+        if isinstance(config.get("_class_name"), list):
+            config["_class_name"] = config["_class_name"][-1]
+        for component, value in config.items():
+            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+                own = [f"difiqa_hf.{folder}{value[0]}" for folder in ("", "models.")]
+                config[component] = [next((name for name in own if name in sys.modules), value[0]), value[1]]
+        return loaded
+
+    def save_pretrained(self, save_directory, *args, push_to_hub: bool = False, **kwargs) -> None:
+        """As in diffusers; with the code that those need who load the folder, as a repository, without this package."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        known = None
+        if not __name__.startswith("difiqa_hf."):  # a copy: what it was loaded with is handed on
+            classes = [type(self), *(type(part) for part in self.components.values())]
+            copies = [kind for kind in classes if kind.__module__.partition(".")[0].endswith("_modules")]
+            known = sources([Path(inspect.getfile(kind)) for kind in copies])
+        add_code(save_directory, known)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+    def push_to_hub(self, repo_id: str, **options):
+        """Save and publish, with the card; see `difiqa_hf.hub.push_to_hub`."""
+        return _of_package("hub").push_to_hub(self, repo_id, **options)
 
     @classmethod
     def from_default(cls, **kwargs) -> "DifFIQAPipeline":
@@ -229,12 +272,17 @@ class DifFIQAPipeline(DiffusionPipeline):
         return lambda rows: NoiseStream([stable_seed(seed, digests[i], r, s) for i, r, s in rows], shape, device)
 
     def _embed(self, pixel_values: Tensor) -> Tensor:
-        return recognizers.embed(self.active_recognizer, pixel_values)
+        return embed(self.active_recognizer, pixel_values)
 
     def _denoise(self, sample: Tensor, timestep: int) -> Tensor:
         if not getattr(self.unet, "keeps_input_precision", False):
             sample = sample.to(self.unet.dtype)
         return self.unet(sample, timestep).sample
+
+
+def _of_package(module: str):
+    """A module of this package, imported late: a copy of this file that came from the Hub may be without it."""
+    return importlib.import_module(f"difiqa_hf.{module}")
 
 
 def _summarise(noisy: Tensor, restored: Tensor, forward: bool, mirrored: Tensor | None) -> DifFIQAPipelineOutput:

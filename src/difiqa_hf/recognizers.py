@@ -7,21 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from difiqa_hf.conversion.recognizers import convert_recognizer
+from difiqa_hf.embedding import embed  # noqa: F401  asked for here
+from difiqa_hf.hub.fetch import fetch, variant_of, weights_in
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
 
 
-def load_recognizer(source: str | Path | None = None, device: str | torch.device = "cpu") -> PreTrainedModel:
+def load_recognizer(source: str | Path | None = None, device: str | torch.device = "cpu", **options) -> PreTrainedModel:
     """Load a recogniser for inference: eval mode, gradients off.
 
     Args:
         source: None or "shipped" for the shipped one; a file in a layout that `conversion.recognizers` reads (others:
             `difiqa convert` first); a folder written by `save_pretrained`; or a Hub repository of one of our networks
             (never remote code).
+        device: where to run.
+        options: of `load_strictly`.
 
     Raises:
         FileNotFoundError: for a path that does not exist.
@@ -34,23 +39,39 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
             raise FileNotFoundError(f"no recogniser at {source}")
         model = convert_recognizer(path)
     elif path.is_dir():
-        model = load_strictly(path)
+        model = load_strictly(path, **options)
     elif source is None:
         raise FileNotFoundError(f"no shipped recogniser at {SHIPPED}; name one: a folder, a file or a repository")
     elif isinstance(source, Path) or source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise FileNotFoundError(f"no recogniser at {source}")
     else:
-        model = load_strictly(source)
+        model = load_strictly(source, **options)
     return model.requires_grad_(False).eval().to(device)
 
 
-def load_strictly(source: str | Path) -> PreTrainedModel:
-    """AutoModel in float32 whatever the storage; missing weights are an error, where transformers would draw them."""
-    options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True)
+def load_strictly(source: str | Path, variant: str | None = None, subfolder: str = "", **hub) -> PreTrainedModel:
+    """AutoModel in float32 whatever the storage; missing weights are an error, where transformers would draw them.
+
+    Args:
+        source: folder or repository; no code of it is run, and no pickle loaded.
+        variant: of the weight files, where there are such.
+        subfolder: of the network.
+        hub: revision, cache_dir, token, local_files_only, force_download, as in huggingface_hub.
+
+    Raises:
+        OSError: for what cannot be found or reached.
+        ValueError: for weights that do not fit, and as `difiqa_hf.hub.fetch`.
+    """
+    options = dict(trust_remote_code=False, dtype=torch.float32, output_loading_info=True, use_safetensors=True)
     try:
-        model, info = AutoModel.from_pretrained(source, **options)
+        folder = fetch(source, [subfolder], variant, **hub) / subfolder
+        if variant is not None and any(variant_of(file.name) for file in weights_in(folder, variant)):
+            options["variant"] = variant
+        model, info = AutoModel.from_pretrained(folder, **options)
     except OSError as error:  # which does not always say what was asked for
         raise OSError(f"cannot load {source}: {error}") from error
+    except (StrictDataclassError, RuntimeError, TypeError) as error:  # wrong types or shapes in a configuration
+        raise ValueError(f"the configuration and the weights of {source} do not fit: {error}") from error
     problems = {kind: sorted(map(str, keys))[:3] for kind, keys in info.items() if keys}
     if problems:
         raise ValueError(f"the weights of {source} do not fit {type(model).__name__}: {problems}")
@@ -62,34 +83,6 @@ def resolve_recognizer(recognizer: Callable | str | Path | None, device: str | t
     if recognizer is None or isinstance(recognizer, str | Path):
         return load_recognizer(recognizer, device=device)
     return recognizer.to(device) if isinstance(recognizer, nn.Module) else recognizer
-
-
-def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
-    """Un-normalised float32 embeddings (batch, dim) of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1].
-
-    Args:
-        recognizer: a model of ours, or any callable that returns a tensor or an object with `.embeddings`.
-
-    Raises:
-        ValueError: if the result is not a finite (batch, dim) tensor, or the recogniser is in training mode, in which
-            dropout and BatchNorm would make an embedding depend on chance and on its neighbours.
-    """
-    if isinstance(recognizer, nn.Module) and recognizer.training:
-        raise ValueError(f"the recogniser {type(recognizer).__name__} is in training mode; call its eval() first")
-    output = recognizer(pixel_values)
-    embeddings = output if isinstance(output, Tensor) else getattr(output, "embeddings", None)
-    if not isinstance(embeddings, Tensor):
-        raise ValueError(f"a recogniser returns a tensor or an object with .embeddings, found {type(output).__name__}")
-    count = len(pixel_values)
-    if embeddings.ndim != 2 or len(embeddings) != count:
-        raise ValueError(f"embeddings of {count} images must be ({count}, dim), found {tuple(embeddings.shape)}")
-    broken = (~embeddings.isfinite().all(dim=1)).nonzero().flatten().tolist()
-    if broken:
-        raise ValueError(
-            f"{len(broken)} of {count} embeddings are not finite, the first at index {broken[0]}; "
-            "check the range of pixel_values and the precision of the recogniser"
-        )
-    return embeddings.float()
 
 
 def weights_revision(model: Callable) -> str:
@@ -117,9 +110,9 @@ def recognizer_fingerprint(recognizer: Callable) -> str:
 def configuration_digest(config: Mapping) -> str:
     """12 hex digits (SHA-256) of what a network's configuration says of its work.
 
-    Where it was loaded from, what wrote it and in which precision it was stored change nothing.
+    Where it was loaded from, what wrote it, in which precision it was stored and what code lay beside change nothing.
     """
-    bookkeeping = ("architectures", "dtype", "transformers_version")
+    bookkeeping = ("architectures", "auto_map", "dtype", "transformers_version")
     kept = {key: value for key, value in config.items() if not key.startswith("_") and key not in bookkeeping}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

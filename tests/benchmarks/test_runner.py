@@ -76,6 +76,18 @@ def test_figures_are_those_of_error_discard(lfw_root, protocol):
     assert result["protocol"]["options"] == {k: v for k, v in expected.options.items() if k != "higher_is_better"}
 
 
+def test_thresholds_say_what_discarding_gains(lfw_root):
+    (row,) = evaluate(lfw_root)["results"]
+    benchmark = load_benchmark("lfw", lfw_root)
+    images = np.stack([np.asarray(benchmark.load_image(i)) for i in range(len(benchmark.images))])
+    quality = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1).mean((1, 2, 3)).numpy()
+    assert [threshold["discard"] for threshold in row["thresholds"]] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.3]
+    for threshold in row["thresholds"]:
+        assert (quality < threshold["quality"] - 1e-6).mean() <= threshold["discard"]
+        assert np.abs(quality - threshold["quality"]).min() < 1e-6, "a score of one of the images"
+    assert row["thresholds"][0]["fnmr"] == row["fnmr0"], "28 images: 1 % of them is none"
+
+
 def test_result_is_json_and_carries_its_provenance(lfw_root):
     result = evaluate(lfw_root, {"a": Colours(0), "b": Colours(1)}, [Brightness(), "random"])
     assert json.loads(json.dumps(result, allow_nan=False)) == result

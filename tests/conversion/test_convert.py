@@ -1,5 +1,6 @@
 """Every converter on a rule-made checkpoint in the official layout: there, back, and the official forward pass."""
 
+import json
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -156,7 +157,12 @@ def test_there_and_back_and_the_official_forward_pass(converted):
 
 def test_folder_is_complete(converted, monkeypatch):
     names = {path.name for path in converted.folder.iterdir()}
-    assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
+    code = {name for name in names if name.endswith(".py")}  # for those without the package, once it is on the Hub
+    assert names - code == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
+    stored = json.loads((converted.folder / "config.json").read_text())
+    backbone = len([name for name in code if name.startswith("modeling_")]) - 1
+    assert {f"{name.partition('.')[0]}.py" for name in stored["auto_map"].values()} <= code
+    assert backbone == int("backbone_config" in stored)
     card = (converted.folder / "README.md").read_text()
     origin, digest = family_of(converted).origin, converted.result.source_sha256
     for fact in (origin.url, origin.licence, origin.title, digest, f"difiqa convert {converted.kind}"):

@@ -21,8 +21,10 @@ from difiqa_hf.metrics import (
     compare_pauc,
     error_discard,
 )
+from difiqa_hf.metrics.calibration import Calibration
 
 LIMITS = (0.2, 0.3)
+DISCARDED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # rows of a threshold table
 CURVE_GRID = [i / 20 for i in range(20)]
 RESAMPLED_COMPARISONS = 10**8  # of all resamples of an interval together: about a minute
 FEWEST_RESAMPLES = 20
@@ -67,6 +69,21 @@ class Judge:
             return {"difference": found.difference, "p_value": found.p_value} | self._interval(found)
 
         return self._kept("difference", [similarity, quality, baseline], compute)
+
+    def thresholds(self, similarity: np.ndarray, quality: np.ndarray) -> list[dict[str, Any]]:
+        """What discarding costs and gains: share of the images, their highest score, FNMR of what is kept (or None).
+
+        By protocol "edc" whatever the options say: a comparison threshold that stays where it is.
+        """
+        kept = self.available.benchmark
+        if kept.sides != kept.images:
+            return []
+        fmr = self.options["fmr"]
+        found = Calibration.from_comparisons(similarity, kept.genuine, quality, fmr=fmr, images=kept.pairs)
+        scores = [found.threshold_for_discard(rate) for rate in DISCARDED]
+        errors = _numbers(np.asarray(found.expected_fnmr(scores)))
+        rows = zip(DISCARDED, scores, errors, strict=True)
+        return [{"discard": rate, "quality": score, "fnmr": fnmr} for rate, score, fnmr in rows]
 
     def _figures(self, similarity: np.ndarray, quality: np.ndarray) -> dict[str, Any]:
         data = similarity, self.available.benchmark.genuine, quality

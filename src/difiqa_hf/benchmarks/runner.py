@@ -104,6 +104,7 @@ def _rows(
         row |= {"method_revision": methods[i].revision}
         row |= {"recognizer": name, "recognizer_revision": weights_revision(recognizer)}
         row |= judge.figures(similarity[r], sides[i])
+        row["thresholds"] = judge.thresholds(similarity[r], sides[i])
         if baseline is not None and i != baseline:
             row["against_baseline"] = judge.difference(similarity[r], sides[i], sides[baseline])
         row["seconds"] = {"quality": _seconds(qualities[i]), "embedding": _seconds(embedding)}

@@ -14,6 +14,8 @@ COMMANDS = {
     "table": "a table in the form of the paper from the results of difiqa evaluate",
     "convert": "turn a published checkpoint into a folder for the Hub",
     "export": "write a quality method or a recogniser as an ONNX file",
+    "dataset": "write result tables or a pair list as a dataset for the Hub, without images",
+    "push": "publish a folder on the Hugging Face Hub: weights, tables or the evaluate module",
     "methods": "list the quality methods",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }

@@ -1,5 +1,6 @@
 """What a quality method is: pixels in, one number per image out, and what a user must know about that number."""
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from difiqa_hf.hub import push_folder
 from difiqa_hf.image_processing import check_pixel_values
 from difiqa_hf.recognizers import load_strictly, recognizer_fingerprint, resolve_recognizer, weights_revision
 
@@ -92,6 +94,12 @@ class QualityMethod(ABC):
         """Write the method's own weights, or its calibration, for `from_pretrained`; not a recogniser it was given."""
         raise ValueError(f"{self.name} has no weights of its own to save")
 
+    def push_to_hub(self, repo_id: str, **options: Any):
+        """Publish the method's own weights, see `difiqa_hf.hub.push_to_hub`."""
+        with tempfile.TemporaryDirectory() as folder:  # a calibration, which is no network
+            self.save_pretrained(folder)
+            return push_folder(folder, repo_id, **{"repo_type": "model"} | options)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, **options: Any) -> "QualityMethod":
         """The method on weights of `save_pretrained`; `options` as for the class."""
@@ -166,6 +174,9 @@ class NetworkMethod(QualityMethod):
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.model.save_pretrained(folder)
+
+    def push_to_hub(self, repo_id: str, **options: Any):
+        return self.model.push_to_hub(repo_id, **options)
 
 
 def read_percentiles(config) -> Sequence[float] | None:

@@ -79,3 +79,6 @@ class DifFIQA(QualityMethod):
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.pipeline.save_pretrained(folder)
+
+    def push_to_hub(self, repo_id: str, **options):
+        return self.pipeline.push_to_hub(repo_id, **options)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from difiqa_hf.diffusion import NoiseStream, image_digests, stable_seed
+from difiqa_hf.hub import fetch
 from difiqa_hf.image_processing import check_pixel_values
 from difiqa_hf.methods.base import RecognizerMethod
 from difiqa_hf.recognizers import embed, recorded
@@ -39,7 +40,8 @@ class FROQ(RecognizerMethod):
 
     Args:
         recognizer: a model (a plain callable shows no layers), or what `load_recognizer` takes.
-        checkpoint: folder of `save_pretrained`, with a calibration for this recogniser; without one, call `calibrate`.
+        checkpoint: folder of `save_pretrained`, or a repository, with a calibration for this recogniser; without one,
+            call `calibrate`.
         device: where to run.
         seed: of the noise in the pseudo labels; without effect on scores.
 
@@ -66,7 +68,7 @@ class FROQ(RecognizerMethod):
         self._inside, self.fingerprint = self.fingerprint, ""
         self.calibration: Calibration | None = None
         if checkpoint is not None:
-            self._use(_read(Path(checkpoint)))
+            self._use(_read(checkpoint))
 
     def score(self, pixel_values: Tensor) -> Tensor:
         if self.calibration is None:
@@ -193,7 +195,10 @@ def _ranks(values: Tensor) -> Tensor:
     return (last - (counts - 1) / 2)[inverse]
 
 
-def _read(folder: Path) -> Calibration:
+def _read(checkpoint: str | Path) -> Calibration:
+    folder = Path(checkpoint)
+    if not folder.exists() and isinstance(checkpoint, str) and checkpoint.count("/") == 1:
+        folder = fetch(checkpoint, names=(FILE,))
     if not (folder / FILE).is_file():
         raise FileNotFoundError(f"no {FILE} in {folder}")
     found = json.loads((folder / FILE).read_text(encoding="utf-8"))

@@ -10,6 +10,9 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+# model_type -> network. Empty here: the Auto classes know ours. A copy for the Hub names its backbone (`hub.code`).
+BACKBONES: dict[str, type[PreTrainedModel]] = {}
+
 
 @strict
 class DifFIQARegressorConfig(PreTrainedConfig):
@@ -67,8 +70,13 @@ class DifFIQARegressor(PreTrainedModel):
                 "backbone_config is empty; build a regressor with DifFIQARegressor.from_embedder(recognizer)"
             )
         settings = dict(config.backbone_config)
-        backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        self.backbone = AutoModel.from_config(backbone_config)
+        kind = settings.pop("model_type")
+        if kind in BACKBONES:
+            backbone_config = BACKBONES[kind].config_class(**settings)
+            self.backbone = BACKBONES[kind](backbone_config)
+        else:
+            backbone_config = AutoConfig.for_model(kind, **settings)
+            self.backbone = AutoModel.from_config(backbone_config)
         size = backbone_config.embedding_size
         if config.head_width is None:
             self.head = nn.Linear(size, 1)

@@ -13,6 +13,9 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+# model_type -> network. Empty here: the Auto classes know ours. A copy for the Hub names its backbone (`hub.code`).
+BACKBONES: dict[str, type[PreTrainedModel]] = {}
+
 
 @strict
 class PFEConfig(PreTrainedConfig):
@@ -57,8 +60,13 @@ class PFEModel(PreTrainedModel):
         if not config.backbone_config:
             raise ValueError("backbone_config is empty; build the model with PFEModel.from_embedder(recognizer)")
         settings = dict(config.backbone_config)
-        backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        self.backbone = AutoModel.from_config(backbone_config)
+        kind = settings.pop("model_type")
+        if kind in BACKBONES:
+            backbone_config = BACKBONES[kind].config_class(**settings)
+            self.backbone = BACKBONES[kind](backbone_config)
+        else:
+            backbone_config = AutoConfig.for_model(kind, **settings)
+            self.backbone = AutoModel.from_config(backbone_config)
         self.head = nn.Sequential(
             nn.Linear(config.num_features, config.head_width, bias=False),
             nn.BatchNorm1d(config.head_width, eps=1e-3),
