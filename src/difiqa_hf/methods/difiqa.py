@@ -73,6 +73,7 @@ class DifFIQA(QualityMethod):
         # The percentiles belong to the checkpoint's own recogniser and procedure; repeats only change the error.
         own = recognizer is None and all(self.options[name] == config[name] for name in ("timestep", "flip", "forward"))
         self._percentiles = read_percentiles(config) if own else None
+        self._origin = self.pipeline.name_or_path
 
     def score(self, pixel_values: Tensor) -> Tensor:
         return self.pipeline(pixel_values, **self.options).quality
