@@ -4,6 +4,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 
 from difiqa_hf.image_processing import to_rgb
 
+# Of Pillow's formats those of pixels that it decodes itself: EPS, for one, would start Ghostscript.
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
 _OPENING = threading.Lock()  # Pillow's limit is a global variable
 
 
@@ -34,7 +37,7 @@ def decode(file: Path | BinaryIO, max_megapixels: float) -> Image.Image:
     """As `read_image`, of a regular file or a stream that can seek."""
     try:
         with _OPENING, _patient_pillow():
-            image = Image.open(file)
+            image = Image.open(file, formats=_formats())
         with image:
             megapixels = image.width * image.height / 1e6  # from the header: nothing is decoded yet
             if megapixels <= max_megapixels:
@@ -44,6 +47,12 @@ def decode(file: Path | BinaryIO, max_megapixels: float) -> Image.Image:
     except Exception as error:  # decoders raise nearly anything on a broken file, from SyntaxError to zlib.error
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     raise UnreadableImageError(f"{megapixels:.4g} megapixels, at most {max_megapixels:g} are read")
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack some
 
 
 @contextmanager
