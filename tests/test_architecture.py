@@ -23,7 +23,8 @@ LAYERS = (
     {"losses", "recognizers"},
     {"pipeline_difiqa"},
     {"methods"},
-    {"benchmarks", "demo", "hub", "scoring"},
+    {"benchmarks", "demo", "explanation", "hub", "scoring"},
+    {"report", "selection"},
     {"cli"},
 )
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 from hostile_corpus import write_corpus
-from test_score import Brightness
 
 from difiqa_hf.cli import main
+from toys import Brightness
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes, pipes and links exist")
 

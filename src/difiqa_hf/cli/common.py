@@ -32,6 +32,14 @@ def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
     add("--workers", type=int, default=1, metavar="N", help="threads that read and align images ahead; 0 for none")
 
 
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Where rows go."""
+    add = parser.add_argument
+    add("-o", "--output", default="-", metavar="FILE", help=".csv, .jsonl or .parquet file; - for stdout")
+    add("--format", choices=("csv", "jsonl", "parquet"), help="if the name of the output does not say it")
+    add("--restart", action="store_true", help="throw away what an interrupted run has left")
+
+
 def add_method(parser: argparse.ArgumentParser) -> None:
     """The quality method and where it runs."""
     add = parser.add_argument
@@ -44,8 +52,8 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     add("--calibration", type=Path, metavar="JSON", help="percentiles by this file of `difiqa calibrate`")
 
 
-def make_method(args: argparse.Namespace):
-    """The method, and what it says of itself on stderr."""
+def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
+    """The method, and what it says of itself on stderr; with `repeats_elsewhere` --num-repeats is not for it."""
     import inspect
 
     from difiqa_hf.methods import create_method
@@ -59,7 +67,7 @@ def make_method(args: argparse.Namespace):
     if args.recognizer and not chosen.needs_recognizer:
         say(f"note: {args.method} has no use for --recognizer")
     options = {"recognizer": args.recognizer, "seed": args.seed, "device": device}
-    if args.num_repeats is not None:
+    if args.num_repeats is not None and not repeats_elsewhere:
         if "num_repeats" not in inspect.signature(chosen).parameters:
             raise ValueError(f"{args.method} has no repeats; leave out --num-repeats")
         options["num_repeats"] = args.num_repeats
@@ -101,6 +109,38 @@ def chosen_card(args: argparse.Namespace, method):
     from difiqa_hf.metrics import ThresholdCard
 
     return ThresholdCard.load(args.calibration).checked(method.name, method.revision)
+
+
+def card_bands(limits: list[str] | None, card):
+    """`Bands` of what was typed: scores, or percentiles of the reference set such as "5%"."""
+    if limits is None:
+        return None
+    from difiqa_hf.scoring import Bands
+
+    return Bands(*(parse_limit(limit, card) for limit in limits))
+
+
+def parse_limit(text: str, card) -> float:
+    """ "0.8" -> .8; "5%" -> the score at the 5th percentile of the card's reference set."""
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise ValueError(f"a limit is a score such as 0.8 or a percentile such as 5%, found {text!r}") from None
+    if not text.endswith("%"):
+        return number
+    if card is None:
+        raise ValueError(f"{text} needs a reference set, and this method has none: make one by difiqa calibrate")
+    return card.score_at(number)
+
+
+def run_settings(args: argparse.Namespace, method) -> dict[str, Any]:
+    """All that rows depend on besides the images: what an interrupted run must have in common with its continuation."""
+    from difiqa_hf import __version__
+
+    names = ("detect", "min_size", "max_megapixels", "fps", "seed", "num_repeats", "device", "batch_size")
+    chosen = {name: getattr(args, name) for name in names}
+    chosen["calibration"] = args.calibration and args.calibration.read_text(encoding="utf-8")
+    return chosen | {"method": method.name, "weights": method.fingerprint or method.revision, "version": __version__}
 
 
 def say(text: str) -> None:

@@ -84,12 +84,14 @@ class QualityMethod(ABC):
         Raises:
             ValueError: if the file belongs to other weights.
         """
+        file = self._percentiles is not None and self._origin and cached_file(self._origin, CARD, **_IF_THERE)
+        return ThresholdCard.load(file).checked(self.name, self.revision) if file else self.quantile_card()
+
+    def quantile_card(self, reference: str | None = None) -> ThresholdCard | None:
+        """A card of the checkpoint's reference quantiles, without comparisons; None where there are none."""
         if self._percentiles is None:
             return None
-        file = self._origin and cached_file(self._origin, CARD, **_IF_THERE)
-        if file:
-            return ThresholdCard.load(file).checked(self.name, self.revision)
-        reference = "the reference images that the checkpoint's card names"
+        reference = reference or "the reference images that the checkpoint's card names"
         return ThresholdCard(self.name, self.revision, reference, np.asarray(self._percentiles))
 
     def __call__(self, pixel_values: Tensor) -> Tensor:

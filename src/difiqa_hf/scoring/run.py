@@ -82,6 +82,16 @@ def cut_chunks(
             yield chunk, [crop for future in futures for crop in future.result()]
 
 
+def chunk_cutter(
+    detector: FaceDetector | None = None, min_size: float = 20, max_megapixels: float = 100
+) -> Callable[..., Iterator[tuple[list[Source], list[Crop]]]]:
+    """(chunks, workers) -> every chunk with its crops, by these settings; see `cut_crops` and `cut_chunks`."""
+    processor = FaceImageProcessor()
+    return lambda chunks, workers=0: cut_chunks(
+        chunks, lambda source: cut_crops(source, processor, detector, min_size, max_megapixels), workers
+    )
+
+
 def score_chunks(
     chunks: Iterable[list[Source]],
     method: QualityMethod,
@@ -102,12 +112,8 @@ def score_chunks(
         percentile: of a score, instead of the method's own.
         bands: for a PASS, REVIEW or FAIL in every row.
     """
-    processor = FaceImageProcessor()
-
-    def cut(source: Source) -> list[Crop]:
-        return cut_crops(source, processor, detector, min_size, max_megapixels)
-
-    for chunk, crops in cut_chunks(chunks, cut, workers):
+    cut = chunk_cutter(detector, min_size, max_megapixels)
+    for chunk, crops in cut(chunks, workers):
         yield chunk, score_crops(crops, method, batch_size, percentile, bands)
 
 
