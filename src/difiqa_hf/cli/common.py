@@ -18,7 +18,7 @@ def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
         metavar="PATH",
         help="images, folders, zips, videos, quoted wildcards (** is any depth); - reads a list of paths from stdin",
     )
-    add("-0", "--null", action="store_true", help="the list on stdin is separated by NUL, as by find -print0")
+    add("-z", "--null", action="store_true", help="the list on stdin is separated by NUL, as by find -print0")
     kind = parser.add_mutually_exclusive_group()
     by_default, silent = "; the default", argparse.SUPPRESS
     aligned = "images are aligned crops" + by_default * (not detect)

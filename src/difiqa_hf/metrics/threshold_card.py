@@ -234,14 +234,16 @@ class ThresholdCard:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            columns = ("fnmr", "low", "high", "remaining")
-            errors = tuple(ErrorsAbove(**_arrays(entry, columns)) for entry in content["errors"])
+            errors = tuple(ErrorsAbove(**_arrays(entry, ("fnmr", "low", "high"))) for entry in content["errors"])
+            errors = tuple(replace(entry, remaining=np.array(entry.remaining, dtype=int)) for entry in errors)
             card = cls(**_arrays(content, ("scores",)) | {"errors": errors})
+            columns = [column for e in errors for column in (e.fnmr, e.low, e.high, e.remaining)]
+            if {len(column) for column in columns} - {len(card.scores)} or len(card.scores) < 2:
+                raise ValueError("its columns need one length, at least 2")
+            if not (np.diff(card.scores) >= 0).all():
+                raise ValueError("its scores must ascend")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no threshold card ({type(error).__name__}: {error})") from error
-        lengths = {len(card.scores)} | {len(column) for e in errors for column in (e.fnmr, e.low, e.high, e.remaining)}
-        if len(lengths) > 1 or len(card.scores) < 2 or not (np.diff(card.scores) >= 0).all():
-            raise ValueError(f"{path} is no threshold card: its columns need one length and ascending scores")
         return card
 
 

@@ -8,6 +8,7 @@ chunk is cut off when the same command is given again. `scores.csv` takes its na
 import contextlib
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -132,7 +133,8 @@ class ResumableFile(Stream):
         self.file.flush()
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self.log.write(json.dumps(entry | {"end": self.file.tell()}).encode() + b"\n")
+        end = self.file.seek(0, os.SEEK_END)
+        self.log.write(json.dumps(entry | {"end": end}).encode() + b"\n")
         self.log.flush()
 
     def close(self) -> None:
