@@ -35,10 +35,9 @@ def test_pose_of_a_projected_head(angles):
 
 def test_signs_of_the_pose():
     """The nose moves to where the face looks."""
-    right = ARCFACE_TEMPLATE + np.array([(0, 0), (0, 0), (8, 0), (0, 0), (0, 0)])
-    up = ARCFACE_TEMPLATE - np.array([(0, 0), (0, 0), (0, 6), (0, 0), (0, 0)])
-    assert head_pose(right)[0] > 10 and head_pose(up)[1] > 5
-    assert head_pose(ARCFACE_TEMPLATE) == pytest.approx((0, 0, 0), abs=1e-6)
+    straight, nose = 35 * FACE[:, :2], np.arange(5)[:, None] == 2
+    assert head_pose(straight) == pytest.approx((0, 0, 0), abs=1e-6)
+    assert head_pose(straight + nose * (8, 0))[0] > 10 and head_pose(straight - nose * (0, 6))[1] > 5
 
 
 def values(crop: Image.Image, *where) -> dict[str, float]:

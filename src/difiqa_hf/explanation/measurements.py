@@ -76,7 +76,7 @@ def _of_margins(face: Face, size: tuple[int, int]) -> Iterator[Measurement]:
     left, top, width, height = face.box
     margins = {"leftward": left, "above": top, "rightward": size[0] - left - width, "below": size[1] - top - height}
     for side, pixels in margins.items():
-        meaning = "from the face to the border of the photograph, in inter-eye distances; negative: cut off"
+        meaning = "face to border of the photograph, in inter-eye distances; negative: cut off"
         yield Measurement(f"Margin {side}", pixels / max(eye_distance(face.points), 1e-6), "", meaning)
 
 

@@ -3,13 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from difiqa_hf.alignment import ARCFACE_TEMPLATE, eye_distance
-
 # The five points of a frontal face in space, in units of the distance between the eyes: x to the right, y down, z away
-# from the camera. x and y are the ArcFace template's; the depths (the nose stands out by .43, the mouth by .03) are
-# rough values of adult faces, which is why angles are estimates.
-_DEPTHS = (0.0, 0.0, -0.43, -0.03, -0.03)
-FACE = np.column_stack([ARCFACE_TEMPLATE / eye_distance(ARCFACE_TEMPLATE), _DEPTHS])
+# from the camera. x and y are where YuNet finds them (median of 193 frontal photographs of CFP; its mouth lies higher
+# than the ArcFace template's, which would turn every face down by 13 degrees). The depths are rough values of adults.
+FACE = np.array([(-0.5, 0, 0), (0.5, 0, 0), (0, 0.545, -0.43), (-0.43, 0.955, -0.03), (0.43, 0.955, -0.03)])
 
 
 def head_pose(points: ArrayLike) -> tuple[float, float, float]:
@@ -20,7 +17,8 @@ def head_pose(points: ArrayLike) -> tuple[float, float, float]:
 
     Returns:
         yaw: positive where the face looks to the right of the image; pitch: where it looks up; roll: where the head is
-        tilted clockwise. (0, 0, 0) for the ArcFace template. Estimates: other people's noses are longer.
+        tilted clockwise. Estimates: of frontal photographs nine in ten lie within 10, 13 and 4 degrees of 0; of
+        profiles, where a detector guesses the hidden eye, the middle one has a yaw of 53.
     """
     flat = np.asarray(points, dtype=float)
     flat, solid = flat - flat.mean(axis=0), FACE - FACE.mean(axis=0)

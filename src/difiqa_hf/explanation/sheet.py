@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LONG_SIDE = 600  # pixels of the photograph on the sheet
 
+NOTE = "Measurements bear the names of ISO/IEC 29794-5 components, do not conform to it, and are no part of the score."
 CAUSES = {
     "noise": "a little noise changes the embedding (blur, few pixels, darkness)",
     "restoration": "the denoiser makes another face of it (degradation, cover)",
@@ -27,19 +28,19 @@ def draw_sheet(explanation: Explanation) -> "Figure":
     """Photograph, crop, maps, the shortfall of Eq. 7 by cause, and the measurements."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.3, 6.2), layout="constrained")
-    pictures, bars, table = figure.add_gridspec(3, 1, height_ratios=(2.1, 0.9, 2.2))
+    figure = Figure(figsize=(8.3, 6.4), layout="constrained")
+    figure.suptitle(headline(explanation), fontsize=11)
+    pictures, bars, table = figure.subfigures(3, 1, height_ratios=(2.1, 1.1, 2.8))  # each with margins of its own
     found = explanation.restoration
     panels = ["photo"] * (explanation.face is not None) + ["crop", "occlusion"]
     panels += ["restored", "residual"] * (found is not None)
-    axes = dict(zip(panels, pictures.subgridspec(1, len(panels)).subplots(), strict=True))
-    for name, place in axes.items():
-        _PANELS[name](explanation, place)
-        place.set_axis_off()
+    for name, axes in zip(panels, pictures.subplots(1, len(panels)), strict=True):
+        _PANELS[name](explanation, axes)
+        axes.set_axis_off()
     if found is not None:
-        _draw_shortfall(figure.add_subplot(bars), explanation)
-    _draw_table(figure.add_subplot(table), explanation)
-    figure.suptitle(headline(explanation), fontsize=11)
+        _draw_shortfall(bars.subplots(), explanation)
+    table.supxlabel(NOTE, fontsize=7)
+    _draw_table(table.subplots(), explanation)
     return figure
 
 
@@ -112,10 +113,9 @@ def _draw_shortfall(axes: "Axes", explanation: Explanation) -> None:
 def _draw_table(axes: "Axes", explanation: Explanation) -> None:
     axes.set_axis_off()
     rows = [[m.name, f"{m.value:.3g} {m.unit}".rstrip(), m.meaning] for m in explanation.measurements]
-    table = axes.table(rows, cellLoc="left", colWidths=(0.22, 0.14, 0.64), loc="center", edges="horizontal")
+    table = axes.table(rows, cellLoc="left", colWidths=(0.2, 0.14, 0.66), loc="center", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(7)
-    note = (
-        "Measurements bear the names of ISO/IEC 29794-5 components, do not conform to it, and are no part of the score."
-    )
-    axes.set_title(note, fontsize=7)
+    table.scale(1, 0.85)
+    for cell in table.get_celld().values():
+        cell.set_linewidth(0.3)
