@@ -11,8 +11,9 @@ from difiqa_hf.alignment import ARCFACE_TEMPLATE
 from difiqa_hf.cli import main
 from difiqa_hf.demo.versions import portrait
 from difiqa_hf.detection import Face
-from difiqa_hf.explanation import Shortfall, explain, head_pose, measure, occlusion_map, restoration
+from difiqa_hf.explanation import Shortfall, explain, head_pose, measure, occlusion_map, reference_parts, restoration
 from difiqa_hf.explanation.pose import FACE
+from difiqa_hf.metrics import ThresholdCard
 from toys import Brightness, toy_faces, toy_pipeline
 
 
@@ -74,7 +75,20 @@ def test_the_parts_add_up_to_what_is_missing():
     parts = Shortfall.of(terms)
     assert parts.noise + parts.restoration + parts.mirror == pytest.approx(1 - np.mean(list(terms.values())))
     assert (parts.noise, parts.restoration, parts.mirror) == pytest.approx((0.005, 0.015, 0.065))
-    assert parts.largest == "mirror"
+    assert parts.fell(None) is None
+
+
+def test_the_part_that_fell_is_the_most_unusual_one():
+    pipeline, faces = toy_pipeline(), toy_faces(4)
+    quantiles = reference_parts(pipeline, faces.split(3), num_repeats=1, points=5)
+    out = pipeline(faces, num_repeats=1)
+    noise = [(1 - value) / 2 for value in out.terms[:, 0].tolist()]
+    assert (quantiles["noise"][0], quantiles["noise"][-1]) == pytest.approx((min(noise), max(noise)), abs=1e-6)
+    parts = {"noise": np.array([0, 0.01]), "restoration": np.array([0, 0.1]), "mirror": np.array([0.05, 0.2])}
+    card = ThresholdCard("difiqa", "", "x", np.array([0, 1]), parts=parts)
+    assert Shortfall(0.009, 0.03, 0.06).fell(card) == "noise"
+    assert card.part_percentile("restoration", 0.03) == pytest.approx(30)
+    assert card.part_percentile("other", 1) is None
 
 
 def test_restoration_is_that_of_the_pipeline():

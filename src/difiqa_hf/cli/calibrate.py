@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--root", metavar="PATH", help="of the benchmark")
     add("--recognizer", nargs="+", metavar="R", help="that compares the faces; with SCORES only a name for the card")
     add("--method", metavar="NAME", help="of the scores")
+    add("--num-repeats", type=int, metavar="N", help="noise draws per image, method difiqa only")
+    add("--pairs", type=int, metavar="N", help="only N comparisons of the benchmark")
+    add(
+        "--parts", type=int, default=0, metavar="N", help="difiqa: on N images also the parts that difiqa explain shows"
+    )
     add("--seed", type=int, default=0, help="of the method and of the intervals")
     add("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
     add("--batch-size", type=int, default=32, metavar="N", help="images at once")
@@ -86,10 +91,30 @@ def _from_benchmark(args: argparse.Namespace):
     if missing:
         raise ValueError(f"--benchmark needs {', '.join(missing)} too")
     hide_loading_bars()
-    method = create_method(args.method, seed=args.seed, device=args.device, recognizer=None)
+    repeats = {} if args.num_repeats is None else {"num_repeats": args.num_repeats}
+    method = create_method(args.method, seed=args.seed, device=args.device, recognizer=None, **repeats)
     card = _earlier(args, method.name, method.revision) or method.quantile_card(args.reference)
-    benchmark = load_benchmark(args.benchmark, args.root, seed=args.seed)
+    benchmark = load_benchmark(args.benchmark, args.root, seed=args.seed, pairs=args.pairs)
     recognizers = {Path(name).stem: load_recognizer(name, device=args.device) for name in args.recognizer}
     options = {"fmr": args.fmr, "num_resamples": args.resamples, "seed": args.seed, "device": args.device}
     options |= {"batch_size": args.batch_size, "cache_dir": args.cache}
-    return measure_card(benchmark, recognizers, method, card=card, **options)
+    card = measure_card(benchmark, recognizers, method, card=card, **options)
+    return _with_parts(card, benchmark, method, args.parts) if args.parts else card
+
+
+def _with_parts(card, benchmark, method, count: int):
+    """The parts of DifFIQA's shortfall on `count` of the benchmark's images, evenly spread."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from difiqa_hf.explanation import reference_parts
+    from difiqa_hf.image_processing import FaceImageProcessor
+
+    if method.name != "difiqa":
+        raise ValueError(f"--parts is for the method difiqa, found {method.name}")
+    chosen = np.unique(np.linspace(0, len(benchmark.images) - 1, count).astype(int))
+    processor = FaceImageProcessor()
+    batches = (processor(benchmark.load_image(i)).pixel_values for i in chosen)
+    parts = reference_parts(method.pipeline, batches)
+    return replace(card, parts=parts, parts_reference=f"{len(chosen)} images of {benchmark.name}")

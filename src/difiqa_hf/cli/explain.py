@@ -28,18 +28,17 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.explanation import explain
     from difiqa_hf.explanation.sheet import draw_sheet
     from difiqa_hf.image_processing import FaceImageProcessor
-    from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
+    from difiqa_hf.methods.difiqa import DifFIQA
     from difiqa_hf.plots import save
+    from difiqa_hf.scoring import pick_device
 
     method = common.make_method(args, repeats_elsewhere=True)
     crop, image, face = _read(args)
-    pipeline = None
-    if not args.no_diffusion:
-        load = DifFIQAPipeline.from_pretrained if args.checkpoint else DifFIQAPipeline.from_default
-        pipeline = load(*[args.checkpoint] * bool(args.checkpoint))
-        pipeline.set_progress_bar_config(disable=True)
+    difiqa = None if args.no_diffusion else DifFIQA(args.checkpoint, device=pick_device(args.device))
+    given = (None, None) if difiqa is None else (difiqa.pipeline, difiqa.threshold_card())
     pixel_values = FaceImageProcessor()(crop).pixel_values[0]
-    found = explain(crop, pixel_values, method, pipeline, image, face, args.num_repeats or 4, args.seed)
+    options = {"num_repeats": args.num_repeats or 4, "seed": args.seed, "card": given[1]}
+    found = explain(crop, pixel_values, method, given[0], image, face, **options)
     args.output.mkdir(parents=True, exist_ok=True)
     sheet, data = (args.output / f"{args.image.name}.{kind}" for kind in ("png", "json"))
     save(draw_sheet(found), sheet)
@@ -80,13 +79,14 @@ def _write(path: Path, found, args: argparse.Namespace) -> None:
 def _words(found) -> list[str]:
     from dataclasses import asdict
 
-    from difiqa_hf.explanation.sheet import CAUSES, headline
+    from difiqa_hf.explanation.sheet import CAUSES, headline, unusual
 
     lines = [headline(found)]
     if found.restoration is not None:
         lines.append(
             f"DifFIQA {found.restoration.quality:.4f} lacks {1 - found.restoration.quality:.4f} to 1, by cause:"
         )
-        lines += [f"  {value:8.4f}  {name}: {CAUSES[name]}" for name, value in asdict(found.shortfall).items()]
+        parts = asdict(found.shortfall).items()
+        lines += [f"  {value:8.4f}{unusual(found, name)}  {name}: {CAUSES[name]}" for name, value in parts]
     lines += [f"{m.name:24} {m.value:9.3g} {m.unit:8} {m.meaning}".rstrip() for m in found.measurements]
     return lines

@@ -12,6 +12,7 @@ from difiqa_hf.detection import Face
 from difiqa_hf.explanation.maps import Restoration, Shortfall, occlusion_map, restoration
 from difiqa_hf.explanation.measurements import Measurement, measure
 from difiqa_hf.methods import QualityMethod
+from difiqa_hf.metrics import ThresholdCard
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 
 
@@ -25,6 +26,7 @@ class Explanation:
         measurements: of the image, no part of the score.
         restoration: DifFIQA's terms and restored image; None if no pipeline was given.
         crop: the aligned face; image, face: where it was found, if it was.
+        card: of DifFIQA, which may know how large the parts of its shortfall usually are.
     """
 
     method: str
@@ -37,11 +39,16 @@ class Explanation:
     crop: Image.Image
     image: Image.Image | None = None
     face: Face | None = None
+    card: ThresholdCard | None = None
 
     @property
     def shortfall(self) -> Shortfall | None:
         """What DifFIQA's score lacks to 1, by cause."""
         return None if self.restoration is None else Shortfall.of(self.restoration.terms)
+
+    def part_percentile(self, name: str) -> float | None:
+        """Of a part of the shortfall: the share of reference images of which it is smaller, 0 to 100."""
+        return None if self.card is None else self.card.part_percentile(name, getattr(self.shortfall, name))
 
     def report(self) -> dict[str, Any]:
         """All but the pictures, for JSON; the maps as 14 x 14 means of 8 x 8 pixels."""
@@ -57,7 +64,8 @@ class Explanation:
                 "standard_error": None if np.isnan(found.standard_error) else found.standard_error,
                 "terms": found.terms,
                 "shortfall": asdict(self.shortfall),
-                "largest_part": self.shortfall.largest,
+                "percentile": {name: self.part_percentile(name) for name in asdict(self.shortfall)},
+                "fell": self.shortfall.fell(self.card),
                 "restoration_residual": _coarse(found.residual),
             }
         content["occlusion"] = _coarse(self.occlusion)
@@ -75,6 +83,7 @@ def explain(
     face: Face | None = None,
     num_repeats: int = 4,
     seed: int = 0,
+    card: ThresholdCard | None = None,
 ) -> Explanation:
     """Explain the score of one aligned face.
 
@@ -84,6 +93,7 @@ def explain(
         pipeline: for the terms of Eq. 7 and the restoration; None leaves them out.
         image, face: the photograph and where in it the face is, for size, pose and margins.
         num_repeats, seed: of the noise.
+        card: of the pipeline's weights.
     """
     quality = method(pixel_values[None]).item()
     return Explanation(
@@ -97,6 +107,7 @@ def explain(
         crop,
         image,
         face,
+        card,
     )
 
 

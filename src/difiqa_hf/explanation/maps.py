@@ -1,5 +1,6 @@
 """Where in the image a score comes from."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from difiqa_hf.methods import QualityMethod
+from difiqa_hf.metrics import ThresholdCard
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 
 
@@ -33,10 +35,10 @@ class Shortfall:
         n, r, mirrored_n, mirrored_r = (terms[name] for name in _TERMS)
         return cls((1 - n) / 2, (1 - r) / 2, (n - mirrored_n + r - mirrored_r) / 4)
 
-    @property
-    def largest(self) -> str:
-        """The name of the largest part."""
-        return max(asdict(self).items(), key=lambda item: item[1])[0]
+    def fell(self, card: ThresholdCard | None) -> str | None:
+        """The part that is most unusual among the card's reference images; None if the card knows no parts."""
+        places = {} if card is None else {name: card.part_percentile(name, x) for name, x in asdict(self).items()}
+        return max(places, key=places.get) if places and None not in places.values() else None
 
 
 _TERMS = ("noisy", "restored", "noisy_flipped", "restored_flipped")
@@ -81,6 +83,23 @@ def restoration(pipeline: DifFIQAPipeline, pixel_values: Tensor, num_repeats: in
     change = (restored - pixel_values.cpu()).abs().mean(dim=(0, 1)) / 2
     terms = dict(zip(out.term_names, out.terms[0].tolist(), strict=True))
     return Restoration(out.quality.item(), out.standard_error.item(), terms, restored.mean(0), change.numpy())
+
+
+def reference_parts(
+    pipeline: DifFIQAPipeline, batches: Iterable[Tensor], num_repeats: int = 4, points: int = 101
+) -> dict[str, np.ndarray]:
+    """Quantiles (points,) of every part of `Shortfall` on reference images, for a `ThresholdCard`.
+
+    Args:
+        batches: of pixel values (batch, 3, 112, 112).
+        num_repeats: as `restoration` will use.
+    """
+    found = []
+    for pixel_values in batches:
+        out = pipeline(pixel_values, num_repeats=num_repeats, flip=True, forward=True)
+        found += [Shortfall.of(dict(zip(out.term_names, terms, strict=True))) for terms in out.terms.tolist()]
+    grid = np.linspace(0, 1, points)
+    return {name: np.quantile([getattr(parts, name) for parts in found], grid) for name in asdict(found[0])}
 
 
 def occlusion_map(

@@ -52,6 +52,13 @@ def headline(explanation: Explanation) -> str:
     return f"{text}: better than {explanation.percentile:.0f} % of the reference images"
 
 
+def unusual(explanation: Explanation, name: str) -> str:
+    """How unusual a part of the shortfall is, in words; "" where that is not known."""
+    percentile = explanation.part_percentile(name)
+    mark = ", the most unusual" if explanation.shortfall.fell(explanation.card) == name else ""
+    return "" if percentile is None else f" (more than in {percentile:.0f} %{mark})"
+
+
 def _draw_photo(explanation: Explanation, axes: "Axes") -> None:
     from matplotlib.patches import Rectangle
 
@@ -103,9 +110,9 @@ def _draw_shortfall(axes: "Axes", explanation: Explanation) -> None:
     places = range(len(parts))[::-1]
     axes.barh(places, parts.values(), color=COLOURS[: len(parts)], height=0.7)
     axes.set_yticks(places, [f"{name}: {CAUSES[name]}" for name in parts])
-    for place, value in zip(places, parts.values(), strict=True):
-        axes.annotate(f" {value:.3f}", (max(value, 0), place), va="center")
-    axes.margins(x=0.15)
+    for place, (name, value) in zip(places, parts.items(), strict=True):
+        axes.annotate(f" {value:.4f}{unusual(explanation, name)}", (max(value, 0), place), va="center")
+    axes.margins(x=0.45)
     axes.axvline(0, color="#000000", linewidth=0.6)
     axes.set_title(f"what DifFIQA's score {explanation.restoration.quality:.3f} lacks to 1, by cause")
 

@@ -6,7 +6,7 @@ recognisers, and for scores of its method and revision.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class ThresholdCard:
         reference: the reference images, in words.
         scores: (points,) ascending, evenly spaced quantiles of their scores, from 0 to 100 %.
         errors: one entry for every set of comparisons and recogniser.
+        parts: of DifFIQA, name of a part of 1 - quality -> (points,) its quantiles on `parts_reference`; explains.
     """
 
     method: str
@@ -126,6 +127,8 @@ class ThresholdCard:
     reference: str
     scores: np.ndarray
     errors: tuple[ErrorsAbove, ...] = field(default=())
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parts_reference: str = ""
 
     @classmethod
     def from_scores(
@@ -150,6 +153,12 @@ class ThresholdCard:
     def percentile(self, score: float) -> float:
         """0 to 100: the share of the reference images with a lower score, linear between the points."""
         return float(np.interp(score, self.scores, self.percents))
+
+    def part_percentile(self, name: str, value: float) -> float | None:
+        """0 to 100: the share of the reference images of which this part is smaller; None where it is not known."""
+        if name not in self.parts:
+            return None
+        return float(np.interp(value, self.parts[name], np.linspace(0, 100, len(self.parts[name]))))
 
     def score_at(self, percent: float) -> float:
         """The score at a percentile, 0 to 100."""
@@ -236,13 +245,14 @@ class ThresholdCard:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             errors = tuple(ErrorsAbove(**_arrays(entry, ("fnmr", "low", "high"))) for entry in content["errors"])
             errors = tuple(replace(entry, remaining=np.array(entry.remaining, dtype=int)) for entry in errors)
-            card = cls(**_arrays(content, ("scores",)) | {"errors": errors})
+            parts = {name: np.array(values, dtype=float) for name, values in content["parts"].items()}
+            card = cls(**_arrays(content, ("scores",)) | {"errors": errors, "parts": parts})
             columns = [column for e in errors for column in (e.fnmr, e.low, e.high, e.remaining)]
             if {len(column) for column in columns} - {len(card.scores)} or len(card.scores) < 2:
                 raise ValueError("its columns need one length, at least 2")
             if not (np.diff(card.scores) >= 0).all():
                 raise ValueError("its scores must ascend")
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no threshold card ({type(error).__name__}: {error})") from error
         return card
 
