@@ -26,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--method", metavar="NAME", help="of the scores")
     add("--num-repeats", type=int, metavar="N", help="noise draws per image, method difiqa only")
     add("--pairs", type=int, metavar="N", help="only N comparisons of the benchmark")
-    add(
-        "--parts", type=int, default=0, metavar="N", help="difiqa: on N images also the parts that difiqa explain shows"
-    )
+    add("--parts", type=int, default=0, metavar="N", help="difiqa: also the parts that explain shows, on N images")
     add("--seed", type=int, default=0, help="of the method and of the intervals")
     add("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
     add("--batch-size", type=int, default=32, metavar="N", help="images at once")
