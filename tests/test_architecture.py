@@ -24,7 +24,7 @@ LAYERS = (
     {"pipeline_difiqa"},
     {"methods"},
     {"benchmarks", "demo", "explanation", "hub", "scoring"},
-    {"report", "selection"},
+    {"app", "report", "selection"},
     {"cli"},
 )
 

@@ -13,6 +13,7 @@ _PUBLIC = {
     "EdgeNeXtConfig": "models.modeling_edgenext",
     "EdgeNeXtRecognizer": "models.modeling_edgenext",
     "FaceImageProcessor": "image_processing",
+    "FaceScorer": "scoring.scorer",
     "FaceQgenConfig": "models.modeling_faceqgen",
     "FaceQgenModel": "models.modeling_faceqgen",
     "IRConfig": "models.modeling_ir",

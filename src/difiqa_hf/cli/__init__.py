@@ -20,6 +20,7 @@ COMMANDS = {
     "table": "a table in the form of the paper from the results of difiqa evaluate",
     "convert": "turn a published checkpoint into a folder for the Hub",
     "methods": "list the quality methods",
+    "app": "a page in the browser: drop photographs, see scores and why",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }
 
