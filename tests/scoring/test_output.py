@@ -104,6 +104,11 @@ def test_work_of_other_settings_is_not_lost_by_accident(tmp_path):
     assert len(run(path, settings={"seed": 1}, restart=True)) == 6
 
 
+def test_a_run_that_scored_nothing_does_not_stand_in_the_way(tmp_path):
+    interrupted(tmp_path / "scores.csv", 0)
+    assert len(run(tmp_path / "scores.csv", settings={"seed": 1})) == 6
+
+
 def test_two_processes_do_not_write_one_file(tmp_path):
     pytest.importorskip("fcntl")
     path = tmp_path / "scores.csv"

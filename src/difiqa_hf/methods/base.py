@@ -94,6 +94,12 @@ class QualityMethod(ABC):
         reference = reference or "the reference images that the checkpoint's card names"
         return ThresholdCard(self.name, self.revision, reference, np.asarray(self._percentiles))
 
+    def _save_card(self, folder: str | Path) -> None:
+        """Pass on the card that lies beside the weights; quantiles alone stand in the configuration."""
+        card = self.threshold_card()
+        if card is not None and (card.errors or card.parts):
+            card.save(Path(folder) / CARD)
+
     def __call__(self, pixel_values: Tensor) -> Tensor:
         """Check the input, score it without gradients, return float32 qualities (batch,) on the CPU.
 
@@ -187,6 +193,7 @@ class NetworkMethod(QualityMethod):
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.model.save_pretrained(folder)
+        self._save_card(folder)
 
 
 def read_percentiles(config) -> Sequence[float] | None:

@@ -80,3 +80,4 @@ class DifFIQA(QualityMethod):
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.pipeline.save_pretrained(folder)
+        self._save_card(folder)

@@ -99,6 +99,8 @@ class ResumableFile(Stream):
                 break
             entries.append(entry | {"log": place})
         if entries and (before := entries[0]["settings"]) != settings:
+            if len(entries) == 1:  # nothing was scored yet
+                return []
             changed = sorted(name for name in before | settings if before.get(name) != settings.get(name))
             raise ValueError(
                 f"{self.partial} belongs to a run with other settings ({', '.join(changed)}); give the same command to "

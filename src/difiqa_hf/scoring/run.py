@@ -6,7 +6,7 @@ run was interrupted, and so is the last digit of every score.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,20 @@ def cut_chunks(
     if not workers:
         yield from ((chunk, [crop for source in chunk for crop in cut(source)]) for chunk in chunks)
         return
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = deque()
+    pool, ahead = ThreadPoolExecutor(workers), deque()
+    try:
         for chunk in chunks:
             ahead.append((chunk, [pool.submit(cut, source) for source in chunk]))
             if len(ahead) > 1:
-                chunk, futures = ahead.popleft()
-                yield chunk, [crop for future in futures for crop in future.result()]
-        for chunk, futures in ahead:
-            yield chunk, [crop for future in futures for crop in future.result()]
+                yield _collected(*ahead.popleft())
+        while ahead:
+            yield _collected(*ahead.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted run does not read on
+
+
+def _collected(chunk: list[Source], futures: list[Future]) -> tuple[list[Source], list[Crop]]:
+    return chunk, [crop for future in futures for crop in future.result()]
 
 
 def chunk_cutter(
