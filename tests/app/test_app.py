@@ -107,10 +107,10 @@ def test_in_a_browser(browser, tmp_path, monkeypatch, width):
         page.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url else None)
         page.goto(address)
         page.locator("input[type=file]").first.set_input_files([str(photo), str(tmp_path / "broken.png")])
-        page.get_by_text("broken.png").first.wait_for()
+        page.get_by_text("portrait").first.wait_for()
         page.get_by_role("button", name="Score", exact=True).click()
-        page.get_by_text("better than").nth(1).wait_for(timeout=60_000)
-        page.get_by_text("unreadable").first.wait_for()
+        page.locator("button.thumbnail-item").first.click(timeout=60_000)
+        page.locator("img[src*=explanation]").wait_for(timeout=120_000)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.screenshot(path=tmp_path / "page.png", full_page=True)
         with page.expect_download() as download:
