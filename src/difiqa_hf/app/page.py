@@ -63,7 +63,7 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
             "buttons": ["download", "fullscreen"],
         }  # none that uploads
         gallery = gr.Gallery(label="Ranking, best first: choose a face to see why", **options)
-        sheet = gr.Image(label="Why", interactive=False, type="filepath")
+        sheet = gr.Image(label="Why", interactive=False, type="filepath", buttons=buttons)
         table = gr.Dataframe(headers=HEADERS, label="All rows", interactive=False, wrap=True)
         csv = gr.DownloadButton("Download CSV", interactive=False)
         button.click(score, [files, shot, photographs], [gallery, table, csv, faces, sheet])
