@@ -57,12 +57,9 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
             interactive=analyser.detector is not None,
         )
         button = gr.Button("Score", variant="primary")
-        options = {
-            "columns": [2, 3, 4, 6],
-            "height": "auto",
-            "buttons": ["download", "fullscreen"],
-        }  # none that uploads
-        gallery = gr.Gallery(label="Ranking, best first: choose a face to see why", **options)
+        buttons = ["download", "fullscreen"]  # none that uploads
+        label = "Ranking, best first: choose a face to see why"
+        gallery = gr.Gallery(label=label, columns=[2, 3, 4, 6], height="auto", buttons=buttons)
         sheet = gr.Image(label="Why", interactive=False, type="filepath", buttons=buttons)
         table = gr.Dataframe(headers=HEADERS, label="All rows", interactive=False, wrap=True)
         csv = gr.DownloadButton("Download CSV", interactive=False)
