@@ -75,7 +75,7 @@ def test_the_parts_add_up_to_what_is_missing():
     parts = Shortfall.of(terms)
     assert parts.noise + parts.restoration + parts.mirror == pytest.approx(1 - np.mean(list(terms.values())))
     assert (parts.noise, parts.restoration, parts.mirror) == pytest.approx((0.005, 0.015, 0.065))
-    assert parts.fell(None) is None
+    assert parts.most_unusual(None) is None
 
 
 def test_the_part_that_fell_is_the_most_unusual_one():
@@ -86,7 +86,7 @@ def test_the_part_that_fell_is_the_most_unusual_one():
     assert (quantiles["noise"][0], quantiles["noise"][-1]) == pytest.approx((min(noise), max(noise)), abs=1e-6)
     parts = {"noise": np.array([0, 0.01]), "restoration": np.array([0, 0.1]), "mirror": np.array([0.05, 0.2])}
     card = ThresholdCard("difiqa", "", "x", np.array([0, 1]), parts=parts)
-    assert Shortfall(0.009, 0.03, 0.06).fell(card) == "noise"
+    assert Shortfall(0.009, 0.03, 0.06).most_unusual(card) == "noise"
     assert card.part_percentile("restoration", 0.03) == pytest.approx(30)
     assert card.part_percentile("other", 1) is None
 

@@ -65,7 +65,7 @@ class Explanation:
                 "terms": found.terms,
                 "shortfall": asdict(self.shortfall),
                 "percentile": {name: self.part_percentile(name) for name in asdict(self.shortfall)},
-                "fell": self.shortfall.fell(self.card),
+                "most_unusual": self.shortfall.most_unusual(self.card),
                 "restoration_residual": _coarse(found.residual),
             }
         content["occlusion"] = _coarse(self.occlusion)

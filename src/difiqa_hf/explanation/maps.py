@@ -35,7 +35,7 @@ class Shortfall:
         n, r, mirrored_n, mirrored_r = (terms[name] for name in _TERMS)
         return cls((1 - n) / 2, (1 - r) / 2, (n - mirrored_n + r - mirrored_r) / 4)
 
-    def fell(self, card: ThresholdCard | None) -> str | None:
+    def most_unusual(self, card: ThresholdCard | None) -> str | None:
         """The part that is most unusual among the card's reference images; None if the card knows no parts."""
         places = {} if card is None else {name: card.part_percentile(name, x) for name, x in asdict(self).items()}
         return max(places, key=places.get) if places and None not in places.values() else None

@@ -55,7 +55,7 @@ def headline(explanation: Explanation) -> str:
 def unusual(explanation: Explanation, name: str) -> str:
     """How unusual a part of the shortfall is, in words; "" where that is not known."""
     percentile = explanation.part_percentile(name)
-    mark = ", the most unusual" if explanation.shortfall.fell(explanation.card) == name else ""
+    mark = ", the most unusual" if explanation.shortfall.most_unusual(explanation.card) == name else ""
     return "" if percentile is None else f" (more than in {percentile:.0f} %{mark})"
 
 
