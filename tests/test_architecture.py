@@ -23,8 +23,8 @@ LAYERS = (
     {"losses", "recognizers"},
     {"pipeline_difiqa", "pipeline_quality"},
     {"methods"},
-    {"benchmarks", "demo", "scoring"},
-    {"export"},
+    {"benchmarks", "demo", "explanation", "scoring"},
+    {"app", "export", "report", "selection"},
     {"cli"},
     {"__main__"},
 )

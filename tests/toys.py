@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import DDPMScheduler
 
+from difiqa_hf.methods import QualityMethod
 from difiqa_hf.models.modeling_faceqgen import FaceQgenConfig, FaceQgenModel
 from difiqa_hf.models.modeling_lightqnet import LightQNet, LightQNetConfig
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
@@ -58,3 +59,13 @@ def toy_pipeline(**options) -> DifFIQAPipeline:
     pipeline = DifFIQAPipeline(toy_unet(), scheduler, toy_recognizer(), **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+class Brightness(QualityMethod):
+    """The mean of the pixels: a quality that tests can compute."""
+
+    name, kind, revision = "brightness", "baseline", "0123456789ab"
+    _percentiles = (-1.0, 1.0)
+
+    def score(self, pixel_values):
+        return pixel_values.mean(dim=(1, 2, 3))

@@ -14,6 +14,7 @@ _PUBLIC = {
     "EdgeNeXtRecognizer": "models.modeling_edgenext",
     "FaceImageProcessor": "image_processing",
     "FaceImageQualityPipeline": "pipeline_quality",
+    "FaceScorer": "scoring.scorer",
     "FaceQgenConfig": "models.modeling_faceqgen",
     "FaceQgenModel": "models.modeling_faceqgen",
     "IRConfig": "models.modeling_ir",

@@ -29,6 +29,13 @@ class ScoredComparisons:
     persons: np.ndarray | None
 
 
+def has_comparisons(path: str | Path) -> bool:
+    """Whether a file is CSV with the columns of comparisons."""
+    with Path(path).open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        header = [name.strip() for name in next(csv.reader(file), [])]
+    return set(NEEDED) <= set(header)
+
+
 def read_comparisons(path: str | Path, name: str = "quality") -> ScoredComparisons:
     """Read a CSV file with a header; the quality is in column `name`, or in `name`_1 and `name`_2.
 

@@ -1,6 +1,7 @@
 """Face detection with five points by YuNet, through OpenCV (extra `detect`)."""
 
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Detection:
 
 
 class FaceDetector:
-    """Finds faces; what it does not find is a value with a reason, never an exception.
+    """Finds faces; what it does not find is a value with a reason, never an exception. Threads may share one.
 
     Args:
         model: YuNet's ONNX file; None for what the environment variable DIFIQA_YUNET names, else
@@ -70,7 +71,15 @@ class FaceDetector:
         max_side: int = 640,
     ):
         self.min_size, self.max_side = min_size, max_side
-        self._network = _load_yunet(_model_path(model), score_threshold)
+        self._model, self._score_threshold = _model_path(model), score_threshold
+        self._own = threading.local()
+        self._network()  # what is wrong with the file is found now
+
+    def _network(self):
+        """This thread's copy, 230 kB: one network takes one image size at a time."""
+        if not hasattr(self._own, "network"):
+            self._own.network = _load_yunet(self._model, self._score_threshold)
+        return self._own.network
 
     def detect(self, image) -> Detection:
         """Search an upright image: PIL, or an array (height, width, 3), uint8 RGB."""
@@ -79,8 +88,9 @@ class FaceDetector:
         scale = min(1.0, self.max_side / max(image.size))
         width, height = (max(1, round(side * scale)) for side in image.size)
         small = image if scale == 1 else image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        self._network.setInputSize((width, height))
-        _, rows = self._network.detect(np.ascontiguousarray(np.asarray(small)[..., ::-1]))  # OpenCV wants BGR
+        network = self._network()
+        network.setInputSize((width, height))
+        _, rows = network.detect(np.ascontiguousarray(np.asarray(small)[..., ::-1]))  # OpenCV wants BGR
         factor = np.array([image.width / width, image.height / height])
         return self._judge([_face(row, factor) for row in ([] if rows is None else rows)])
 

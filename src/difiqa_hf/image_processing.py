@@ -146,7 +146,7 @@ def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) ->
     Raises:
         ValueError: for 32-bit pixels outside the range of 16 bits, or floating-point ones outside `float_range`.
     """
-    image = ImageOps.exif_transpose(image)  # always a copy
+    image = _upright(image)  # always a copy
     if image.mode == "F" or image.mode.startswith("I"):
         pixels = np.asarray(image)
         if image.mode == "I":  # 16-bit files may open as 32-bit images
@@ -159,6 +159,14 @@ def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) ->
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # so that what fails below is the EXIF block, without which the pixels are as good
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # from SyntaxError to struct.error, as the block likes
+        return image.copy()
 
 
 def _scale(pixels: np.ndarray, float_range: tuple[float, float]) -> np.ndarray:

@@ -173,6 +173,7 @@ class DifFIQAPipeline(DiffusionPipeline):
         forward: bool | None = None,
         seed: int = 0,
         batch_size: int = 32,
+        callback: Callable[[dict], None] | None = None,
     ) -> DifFIQAPipelineOutput:
         """Score aligned faces.
 
@@ -183,6 +184,7 @@ class DifFIQAPipeline(DiffusionPipeline):
             seed: of all noise.
             batch_size: copies of images that go through the networks at once; changes speed and memory, not the scores
                 (beyond the last digits of floating-point arithmetic, about 1e-6).
+            callback: gets, for every batch of copies, `rows` (image, repeat, mirrored), `noisy` and `restored`.
 
         Returns:
             `DifFIQAPipelineOutput`, on the CPU, float32.
@@ -221,6 +223,8 @@ class DifFIQAPipeline(DiffusionPipeline):
             restored_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(restored)).cpu()
             if forward:
                 noisy_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(noisy)).cpu()
+            if callback is not None:
+                callback({"rows": part, "noisy": noisy, "restored": restored})
         mirrored = None
         if released and flip:  # its fifth term
             mirrored = torch.cat([self._embed(part.flip(-1)) for part in clean.split(batch_size)])

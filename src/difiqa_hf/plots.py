@@ -32,7 +32,7 @@ STYLE = {
 }
 
 
-def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+def styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
     """Draw with `STYLE` and leave matplotlib as it was."""
 
     @wraps(draw)
@@ -47,7 +47,7 @@ def _styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
     return styled
 
 
-@_styled
+@styled
 def plot_edc(
     results: Mapping[str, ErrorDiscardResult], bands: Mapping[str, Band] | None = None, *, limit: float = 0.95
 ) -> "Figure":
@@ -86,7 +86,7 @@ def plot_edc(
     return figure
 
 
-@_styled
+@styled
 def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -> "Figure":
     """Distribution of the scores of every benchmark or method, as in Figure 5.
 
@@ -108,7 +108,7 @@ def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -
     return figure
 
 
-@_styled
+@styled
 def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -> "Figure":
     """Images from the lowest to the highest quality, evenly spread over the ranks, as in Figure 6.
 
@@ -128,7 +128,7 @@ def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -
     return figure
 
 
-@_styled
+@styled
 def plot_quality_similarity(
     similarity: np.ndarray, genuine: np.ndarray, quality: np.ndarray, *, threshold: float | None = None
 ) -> "Figure":
@@ -158,7 +158,7 @@ def plot_quality_similarity(
     return figure
 
 
-@_styled
+@styled
 def save(figure: "Figure", path: str | Path) -> None:
     """Write a .png (300 dots per inch) or .svg; the same figure gives the same file.
 

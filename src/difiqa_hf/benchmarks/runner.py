@@ -65,7 +65,7 @@ def evaluate_benchmark(
         for method in methods
     ]
     available = leave_out_unavailable(benchmark, cache_dir)
-    tasks = [_embedding_task(recognizer, device) for recognizer in recognizers.values()]
+    tasks = [embedding_task(recognizer, device) for recognizer in recognizers.values()]
     tasks += [Task(method, method.fingerprint and f"quality {method.fingerprint}") for method in methods]
     outputs = compute_outputs(available, tasks, batch_size=batch_size, cache_dir=cache_dir)
     embeddings, qualities = outputs[: len(recognizers)], outputs[len(recognizers) :]
@@ -116,7 +116,8 @@ def _rows(
     return [row for _, row in rows]
 
 
-def _embedding_task(recognizer, device: str) -> Task:
+def embedding_task(recognizer, device: str) -> Task:
+    """What embeds the images of a benchmark by a model or callable, for `compute_outputs`."""
     recognizer = recognizer.to(device) if isinstance(recognizer, torch.nn.Module) else recognizer
     fingerprint = recognizer_fingerprint(recognizer)
     return Task(

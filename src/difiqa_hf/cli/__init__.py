@@ -8,7 +8,13 @@ from difiqa_hf import __version__
 
 # subcommand -> module under difiqa_hf.cli that defines `add_arguments(parser)` and `run(args) -> int`
 COMMANDS = {
-    "score": "score face images: a folder in, one CSV row per file out",
+    "score": "score face images: a folder in, one row per face out",
+    "threshold": "what a score means, and which threshold does what you want",
+    "best": "the best faces of folders, photographs and videos",
+    "gate": "accept, review or reject images for a gallery, with reasons",
+    "report": "an HTML page about a file of scores",
+    "explain": "why a face scores as it does: one sheet and JSON",
+    "calibrate": "percentiles and thresholds on your own images",
     "evaluate": "error-versus-discard figures of quality methods on a benchmark",
     "edc": "error-versus-discard figures of scored comparisons in a CSV file",
     "table": "a table in the form of the paper from the results of difiqa evaluate",
@@ -17,6 +23,7 @@ COMMANDS = {
     "dataset": "write result tables or a pair list as a dataset for the Hub, without images",
     "push": "publish a folder on the Hugging Face Hub: weights, tables or the evaluate module",
     "methods": "list the quality methods",
+    "app": "a page in the browser: drop photographs, see scores and why",
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }
 

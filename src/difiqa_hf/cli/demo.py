@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         qualities[method.name] = [quality for part in parts for quality in method(part).tolist()]
 
     print()
-    _print_table(versions, qualities)
+    _print_table(versions, qualities, {method.name: method.percentile for method in methods})
     for name, values in qualities.items():
         print(f"\n{name}")
         for expectation in check_expectations(versions, values):
@@ -54,12 +54,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_table(versions: list, qualities: dict[str, list[float]]) -> None:
-    """Rank, version and a column per method, best of the first method on top."""
+def _print_table(versions: list, qualities: dict[str, list[float]], percentiles: dict) -> None:
+    """Rank, version and a column per method, best of the first method on top; with percentiles where there are some."""
     from difiqa_hf.demo.ranking import rank
 
     width = max(len(version.name) for version in versions)
-    print("rank", "version".ljust(width), *(name.rjust(9) for name in qualities), sep="  ")
+    cells = {name: [_cell(quality, percentiles[name]) for quality in values] for name, values in qualities.items()}
+    widths = {name: max(map(len, (name, *column))) for name, column in cells.items()}
+    print("rank", "version".ljust(width), *(name.rjust(widths[name]) for name in cells), sep="  ")
     for place, i in enumerate(rank(next(iter(qualities.values()))), 1):
-        scores = (f"{values[i]:9.4f}" for values in qualities.values())
+        scores = (column[i].rjust(widths[name]) for name, column in cells.items())
         print(f"{place:4d}", versions[i].name.ljust(width), *scores, sep="  ")
+
+
+def _cell(quality: float, percentile) -> str:
+    place = percentile(quality)
+    return f"{quality:.4f}" if place is None else f"{quality:.4f} ({place:3.0f} %)"

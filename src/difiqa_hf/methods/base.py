@@ -9,11 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.utils import cached_file
 
 from difiqa_hf.hub import push_folder
 from difiqa_hf.image_processing import check_pixel_values
+from difiqa_hf.metrics.threshold_card import FILE as CARD
+from difiqa_hf.metrics.threshold_card import ThresholdCard
 from difiqa_hf.recognizers import load_strictly, recognizer_fingerprint, resolve_recognizer, weights_revision
 
+# of a file that a checkpoint may lack, or that cannot be asked for offline
+_IF_THERE = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
 KINDS = ("analytical", "regression", "model", "baseline")
 
 
@@ -59,6 +64,7 @@ class QualityMethod(ABC):
     revision: str = ""
     fingerprint: str = ""
     _percentiles: Sequence[float] | None = None
+    _origin: str | Path | None = None  # folder or repository of the weights
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Add to the docstring what the class declares, so that `help` shows it and nobody types it twice."""
@@ -75,6 +81,28 @@ class QualityMethod(ABC):
         if self._percentiles is None:
             return None
         return float(np.interp(quality, self._percentiles, np.linspace(0, 100, len(self._percentiles))))
+
+    def threshold_card(self) -> ThresholdCard | None:
+        """What the scores mean: `thresholds.json` beside the weights, else the reference quantiles alone, else None.
+
+        Raises:
+            ValueError: if the file belongs to other weights.
+        """
+        file = self._percentiles is not None and self._origin and cached_file(self._origin, CARD, **_IF_THERE)
+        return ThresholdCard.load(file).checked(self.name, self.revision) if file else self.quantile_card()
+
+    def quantile_card(self, reference: str | None = None) -> ThresholdCard | None:
+        """A card of the checkpoint's reference quantiles, without comparisons; None where there are none."""
+        if self._percentiles is None:
+            return None
+        reference = reference or "the reference images that the checkpoint's card names"
+        return ThresholdCard(self.name, self.revision, reference, np.asarray(self._percentiles))
+
+    def _save_card(self, folder: str | Path) -> None:
+        """Pass on the card that lies beside the weights; quantiles alone stand in the configuration."""
+        card = self.threshold_card()
+        if card is not None and (card.errors or card.parts):
+            card.save(Path(folder) / CARD)
 
     def __call__(self, pixel_values: Tensor) -> Tensor:
         """Check the input, score it without gradients, return float32 qualities (batch,) on the CPU.
@@ -152,6 +180,7 @@ class NetworkMethod(QualityMethod):
         self.revision = weights_revision(self.model)
         self.fingerprint = f"{self.name} {recognizer_fingerprint(self.model)}"
         self._percentiles = read_percentiles(self.model.config)
+        self._origin = getattr(self.model, "name_or_path", None)
 
     def load(self, checkpoint) -> nn.Module:
         """The network of a checkpoint; where none is named, the shipped one of those methods that have one."""
@@ -174,6 +203,7 @@ class NetworkMethod(QualityMethod):
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.model.save_pretrained(folder)
+        self._save_card(folder)
 
     def push_to_hub(self, repo_id: str, **options: Any):
         return self.model.push_to_hub(repo_id, **options)

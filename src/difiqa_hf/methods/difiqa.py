@@ -73,12 +73,14 @@ class DifFIQA(QualityMethod):
         # The percentiles belong to the checkpoint's own recogniser and procedure; repeats only change the error.
         own = recognizer is None and all(self.options[name] == config[name] for name in ("timestep", "flip", "forward"))
         self._percentiles = read_percentiles(config) if own else None
+        self._origin = self.pipeline.name_or_path
 
     def score(self, pixel_values: Tensor) -> Tensor:
         return self.pipeline(pixel_values, **self.options).quality
 
     def save_pretrained(self, folder: str | Path) -> None:
         self.pipeline.save_pretrained(folder)
+        self._save_card(folder)
 
     def push_to_hub(self, repo_id: str, **options):
         return self.pipeline.push_to_hub(repo_id, **options)

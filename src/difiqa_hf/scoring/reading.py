@@ -1,0 +1,66 @@
+"""Any file -> an upright RGB image, or the reason why not."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from difiqa_hf.image_processing import to_rgb
+
+# Of Pillow's formats those of pixels that it decodes itself: EPS, for one, would start Ghostscript.
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+_OPENING = threading.Lock()  # Pillow's limit is a global variable
+
+
+class UnreadableImageError(ValueError):
+    """A file that is no image, is broken, or is too large; the message is the reason."""
+
+
+def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
+    """An image file as upright 8-bit RGB; threads may read at the same time.
+
+    Raises:
+        UnreadableImageError: with the reason, whatever is wrong with the file.
+    """
+    if not path.is_file():  # a pipe, for example, would block
+        kind = "a link to nothing" if path.is_symlink() else "no such file"
+        raise UnreadableImageError("not a regular file" if path.exists() else kind)
+    return decode(path, max_megapixels)
+
+
+def decode(file: Path | BinaryIO, max_megapixels: float) -> Image.Image:
+    """As `read_image`, of a regular file or a stream that can seek."""
+    try:
+        with _OPENING, _patient_pillow():
+            image = Image.open(file, formats=_formats())
+        with image:
+            megapixels = image.width * image.height / 1e6  # from the header: nothing is decoded yet
+            if megapixels <= max_megapixels:
+                return to_rgb(image)
+    except UnidentifiedImageError:
+        raise UnreadableImageError("not an image of a known format, or empty") from None
+    except Exception as error:  # decoders raise nearly anything on a broken file, from SyntaxError to zlib.error
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+    raise UnreadableImageError(f"{megapixels:.4g} megapixels, at most {max_megapixels:g} are read")
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # older versions of Pillow lack some
+
+
+@contextmanager
+def _patient_pillow() -> Iterator[None]:
+    """No limit of Pillow's own (89 megapixels; ours is `max_megapixels`), no warnings about odd but legible files."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
