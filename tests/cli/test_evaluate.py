@@ -36,7 +36,7 @@ def test_writes_the_file_and_prints_the_table(tmp_path, root, recognizer, capsys
     assert [line.split()[:2] for line in printed.splitlines()[2:4]] == [["random", "tiny"], ["norm", "tiny"]]
     result = json.loads((tmp_path / "out.json").read_text())
     assert [row["method"] for row in result["results"]] == ["random", "norm"]
-    assert len(list((tmp_path / "c").glob("*.npz"))) == 3
+    assert len(list((tmp_path / "c").rglob("*.npz"))) == 3
 
 
 @pytest.mark.parametrize(
