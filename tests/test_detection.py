@@ -95,6 +95,12 @@ def test_a_missing_model_names_the_remedy(monkeypatch):
         FaceDetector()
 
 
+def test_a_broken_model_is_named(tmp_path, photo):
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"bad.onnx is no YuNet model"):
+        FaceDetector(tmp_path / "bad.onnx").detect(photo)
+
+
 def test_no_network_names_the_remedy(monkeypatch):
     def fail(*args):
         raise OSError("offline")

@@ -183,3 +183,12 @@ def test_save_and_load(tmp_path):
 def test_to_rgb_leaves_its_argument_alone():
     image = Image.new("L", (4, 4), 7)
     assert to_rgb(image).mode == "RGB" and image.mode == "L"
+
+
+def test_the_a_of_lab_is_a_colour_not_transparency():
+    from PIL import ImageCms
+
+    rgb = Image.new("RGB", (8, 8), (200, 60, 30))
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    lab = ImageCms.profileToProfile(rgb, *profiles, outputMode="LAB")
+    assert np.abs(np.asarray(to_rgb(lab)).astype(int) - np.asarray(rgb)).max() <= 8

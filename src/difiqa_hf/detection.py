@@ -140,5 +140,7 @@ def _load_yunet(path: Path, score_threshold: float):
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns about its own defaults
     try:
         return cv2.FaceDetectorYN.create(str(path), "", (320, 320), score_threshold)
+    except cv2.error as error:
+        raise ValueError(f"{path} is no YuNet model that OpenCV can read; fetch it again: {error}") from error
     finally:
         cv2.utils.logging.setLogLevel(level)

@@ -155,7 +155,8 @@ def to_rgb(image: Image.Image, float_range: tuple[float, float] = (0.0, 1.0)) ->
                 raise ValueError(f"a 32-bit image must hold 16-bit values, found [{low}, {high}]; convert it to 8 bits")
         pixels = pixels if image.mode == "F" else pixels.astype(np.uint16)
         image = Image.fromarray((_scale(pixels, float_range) * 255).round().astype(np.uint8))
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    has_alpha = image.mode != "LAB" and ({"A", "a"} & {*image.getbands()} or "transparency" in image.info)
+    if has_alpha:  # the A of LAB is a colour
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
