@@ -10,17 +10,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from difiqa_hf.degradation import (
-    Step,
-    add_noise,
-    blur_matrix,
-    degrade,
-    degrade_together,
-    draw_plans,
-    gaussian_kernel,
-    jpeg,
-    resize_matrix,
-)
+from difiqa_hf.degradation import degrade, degrade_together
+from difiqa_hf.degradation.canvas import gaussian_kernel
+from difiqa_hf.degradation.jpeg import jpeg
+from difiqa_hf.degradation.matrices import blur_matrix, resize_matrix
+from difiqa_hf.degradation.noise import add_noise
+from difiqa_hf.degradation.plan import Step, draw_plans
 
 
 def smooth_images(count: int, seed: int = 0) -> torch.Tensor:

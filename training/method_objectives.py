@@ -1,5 +1,6 @@
 """What each trainable method learns: its network on a backbone, what it needs of every image, the loss of a batch."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def head(recognizer: PreTrainedModel, values: Tensor) -> Tensor:
     return torch.cat([recognizer.forward_head(part.to(recognizer.device)).cpu() for part in values.split(4096)])
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What learns in a run. `network` is saved, the rest only helps it; the output of `forward` is the loss of a batch.
 
     A batch has `pixel_values` (batch, 3, 112, 112), of which those in `mirrored` (batch,) are mirrored, `identities`
@@ -66,8 +67,9 @@ class Objective(nn.Module):
         super().__init__()
         self.network, self.columns = network, columns
 
+    @abstractmethod
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        raise NotImplementedError
+        """The loss, a scalar."""
 
 
 def regressor(backbone: PreTrainedModel, **config) -> DifFIQARegressor:

@@ -1,8 +1,10 @@
 """A cross-quality version of any benchmark: the second image of every comparison is degraded by a seeded recipe."""
 
 import hashlib
-import inspect
 from dataclasses import dataclass, fields
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -25,10 +27,7 @@ class DegradedBenchmark(Benchmark):
     @property
     def recipe(self) -> str:
         """Seed and code of the degradation: cached scores must not outlive either."""
-        from difiqa_hf import degradation
-
-        code = hashlib.sha256(inspect.getsource(degradation).encode()).hexdigest()[:12]
-        return f"degradation {code}, seed {self.seed}"
+        return f"degradation {code_digest()}, seed {self.seed}"
 
     def treatment(self, index: int) -> str:
         name = self.images[index]
@@ -39,6 +38,14 @@ class DegradedBenchmark(Benchmark):
 
     def finish(self, image: Image.Image, index: int) -> Image.Image:
         return degrade_image(image, image_seed(self.seed, self.images[index])) if _MARK in self.images[index] else image
+
+
+@cache
+def code_digest() -> str:
+    """12 hex digits (SHA-256) of the source of `difiqa_hf.degradation`."""
+    folder = Path(str(files("difiqa_hf") / "degradation"))
+    sources = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+    return hashlib.sha256(sources).hexdigest()[:12]
 
 
 def degrade_second(benchmark: Benchmark, name: str, seed: int = 0) -> DegradedBenchmark:
