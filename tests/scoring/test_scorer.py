@@ -40,6 +40,11 @@ def test_what_is_no_image_has_a_reason(scorer, bad):
     assert (row.status, row.quality) in [("unreadable", None), ("too_small", None)] and row.reason
 
 
+def test_the_reason_says_what_would_do(scorer):
+    assert "uint8 with levels from 0 to 255, found float64" in scorer(np.zeros((112, 112, 3))).reason
+    assert "a PIL image or a uint8 array, found a int" in scorer(7).reason
+
+
 def test_a_data_set_with_a_broken_image(scorer):
     buffer = io.BytesIO()
     grey().save(buffer, "PNG")

@@ -41,7 +41,7 @@ def fetch_pipeline(source: str | Path, skip: Iterable[str] = (), variant: str | 
             index = Path("absent")
     if not index.is_file():
         raise ValueError(f"{source} holds no pipeline: there is no model_index.json; a network loads by AutoModel")
-    content = _json(index)
+    content = read_json(index)
     name = content.get("_class_name")
     name = name[-1] if isinstance(name, list) and name else name
     if name not in KNOWN:
@@ -161,13 +161,13 @@ def _check_part(folder: Path, source: str | Path, files: list[Path], remote_pick
     """Refuse what could run code or is not whole."""
     config = folder / "config.json"
     if config.is_file():  # schedulers and processors have none, and no weights
-        _json(config)
+        read_json(config)
         pickles = [file.name for file in sorted(folder.iterdir()) if file.suffix in PICKLES] + list(remote_pickles)
         if not files:
             found = f"; {', '.join(pickles[:3])} may be pickles, which can run code: not loaded" if pickles else ""
             raise ValueError(f"{source}: no safetensors weights in {folder.name!r}{found}")
     for index in folder.glob("*.safetensors.index*.json"):
-        names = set(map(str, _json(index).get("weight_map", {}).values()))
+        names = set(map(str, read_json(index).get("weight_map", {}).values()))
         strange = sorted(name for name in names if "/" in name or "\\" in name or not name.endswith(".safetensors"))
         if strange:
             raise ValueError(f"{index} names {strange[0]!r}, which is no safetensors file beside it; not loaded")
@@ -180,16 +180,11 @@ def _check_part(folder: Path, source: str | Path, files: list[Path], remote_pick
 
 
 def _check_hash(file: Path) -> None:
-    """Compare a cached file with its name in the cache: SHA-256 of large files, git's SHA-1 of others."""
+    """Compare a cached file with its name in the cache, which is its hash."""
     blob = file.resolve()
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name):
         return  # a cache without links (some Windows systems)
-    with blob.open("rb") as stream:
-        if len(blob.name) == 64:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        else:
-            content = stream.read()
-            found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    found = hub_hash(blob, len(blob.name))
     if found != blob.name:
         file.unlink()
         blob.unlink(missing_ok=True)
@@ -197,6 +192,15 @@ def _check_hash(file: Path) -> None:
             f"{file.name} is not what the repository announced: hash {found}, expected {blob.name}; "
             "it was removed from the cache, try again"
         )
+
+
+def hub_hash(file: Path, digits: int) -> str:
+    """What the Hub calls the content of a file: SHA-256 of large ones (64 digits), git's SHA-1 of others (40)."""
+    with file.open("rb") as stream:
+        if digits == 64:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        content = stream.read()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _names_class(value, part: str, source: str | Path) -> bool:
@@ -226,7 +230,8 @@ def _pickles_of(source: str | Path, part: str, options: dict) -> list[str]:
     return [name for name in names if str(Path(name).parent) == (part or ".") and Path(name).suffix in PICKLES]
 
 
-def _json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """The object in a JSON file; ValueError for anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

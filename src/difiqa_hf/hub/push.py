@@ -1,6 +1,5 @@
 """From a folder to a repository: the code and the card go with it, what is there already does not."""
 
-import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from difiqa_hf.hub.cards import card_of, weights_digest
 from difiqa_hf.hub.code import add_code
-from difiqa_hf.hub.fetch import CARD, variant_of
+from difiqa_hf.hub.fetch import CARD, hub_hash, variant_of
 
 SUFFIXES = {
     "model": (".json", ".md", ".onnx", ".py", ".safetensors", ".txt"),
@@ -213,10 +212,4 @@ def _send(api: HfApi, repo: dict, revision: str | None, private: bool | None, op
 
 def _is(file: Path, expected: str | None) -> bool:
     """Whether the repository has this very content."""
-    if expected is None:
-        return False
-    with file.open("rb") as stream:
-        if len(expected) == 64:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == expected
-        content = stream.read()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == expected
+    return expected is not None and hub_hash(file, len(expected)) == expected

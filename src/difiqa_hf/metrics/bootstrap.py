@@ -1,7 +1,7 @@
 """How far a pAUC, or the difference of two, would move with other comparisons or persons of the same kind."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +31,7 @@ class BootstrapInterval:
     high: float
     confidence: float
     resampled: str
-    samples: np.ndarray
+    samples: np.ndarray = field(repr=False)
 
     @property
     def n_undefined(self) -> int:

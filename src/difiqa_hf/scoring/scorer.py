@@ -102,6 +102,10 @@ def _opened(image: Any) -> tuple[Path, Callable[[float], Image.Image]]:
 def _converted(image: Any) -> Image.Image:
     if image is None:
         raise UnreadableImageError("there is no image")
+    if not isinstance(image, np.ndarray | Image.Image):
+        raise UnreadableImageError(f"give a path, bytes, a PIL image or a uint8 array, found a {type(image).__name__}")
+    if isinstance(image, np.ndarray) and image.dtype != np.uint8:
+        raise UnreadableImageError(f"an array must be uint8 with levels from 0 to 255, found {image.dtype}: convert it")
     try:
         return to_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
     except Exception as error:  # truncated files that were opened, arrays of other shapes, other objects
