@@ -52,6 +52,13 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
     assert drawn == {f"edc-{name}-{r}.svg" for name in ("lfw", "cfp-ff") for r in "ab"}
 
 
+def test_what_a_method_names_lies_beside_the_experiment_or_on_the_hub(experiment):
+    change = {"methods": [{"name": "pfe", "checkpoint": "tiny"}, {"name": "pfe", "checkpoint": "user/pfe"}]}
+    experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change | {"baseline": None}))
+    methods = Experiment.read(experiment).methods
+    assert [entry["checkpoint"] for entry in methods] == [str(experiment.parent / "tiny"), "user/pfe"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

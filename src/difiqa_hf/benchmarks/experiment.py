@@ -62,7 +62,9 @@ class Experiment:
             benchmark["root"] = str(path.parent / benchmark["root"])
         content["recognizers"] = {name: _beside(path, source) for name, source in content["recognizers"].items()}
         content["methods"] = [
-            entry if isinstance(entry, str) else entry | {"recognizer": _beside(path, entry.get("recognizer"))}
+            entry
+            if isinstance(entry, str)
+            else entry | {key: _beside(path, entry[key]) for key in ("recognizer", "checkpoint") if key in entry}
             for entry in content["methods"]
         ]
         experiment = cls(**content)
