@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pyarrow.parquet import read_table
 from torch import nn
 
 from difiqa_hf.benchmarks import load_benchmark
@@ -104,6 +106,25 @@ def test_every_image_is_scored_once_whatever_the_number_of_recognisers(lfw_root)
     recognizers, method = {"a": Colours(0), "b": Colours(1)}, Brightness()
     evaluate(lfw_root, recognizers, [method])
     assert [method.n_images, *(r.n_images for r in recognizers.values())] == [28, 28, 28]
+
+
+def test_scores_are_kept_image_by_image(lfw_root, tmp_path):
+    methods = [Brightness(), Brightness("darker")]
+    first = evaluate(lfw_root, methods=methods, scores_dir=tmp_path)
+    files = sorted((tmp_path / "lfw").glob("brightness-*.parquet"))
+    table = read_table(files[0])
+    assert len(files) == 2 and table["image"].to_pylist() == list(load_benchmark("lfw", lfw_root).images)
+    again = evaluate(lfw_root, methods=methods, scores_dir=tmp_path)
+    assert [method.n_images for method in methods] == [28, 28]
+    assert [row["pauc"] for row in again["results"]] == [row["pauc"] for row in first["results"]]
+
+
+def test_kept_scores_of_other_images_are_not_used(lfw_root, tmp_path):
+    evaluate(lfw_root, scores_dir=tmp_path)
+    image = next(lfw_root.rglob("*.jpg"))
+    Image.new("RGB", (112, 112), "red").save(image)
+    evaluate(lfw_root, methods=[method := Brightness()], scores_dir=tmp_path)
+    assert method.n_images == 28
 
 
 def test_batch_size_does_not_change_the_figures(lfw_root):

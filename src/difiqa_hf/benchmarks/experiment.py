@@ -81,11 +81,15 @@ class Experiment:
 
 
 def run_experiment(
-    experiment: Experiment, output: str | Path, cache_dir: str | Path | None = None
+    experiment: Experiment,
+    output: str | Path,
+    cache_dir: str | Path | None = None,
+    scores_dir: str | Path | None = None,
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Evaluate benchmark by benchmark; yields every result and its file `output/<benchmark>.json`, once written.
 
-    Run again with the same `cache_dir` it computes only what is missing. Of several processes the first one writes.
+    Run again with the same `cache_dir` or `scores_dir` it computes only what is missing. Of several processes the first
+    one writes.
     """
     state = process_state()  # first: it chooses the device of this process
     common = {"seed": experiment.seed, "device": experiment.device}
@@ -104,7 +108,7 @@ def run_experiment(
             benchmark, recognizers, methods,
             fmr=fmr, protocol=experiment.protocol, options=experiment.options, seed=experiment.seed,
             batch_size=experiment.batch_size, device=experiment.device, cache_dir=cache_dir,
-            num_resamples=experiment.num_resamples, baseline=baseline,
+            scores_dir=scores_dir, num_resamples=experiment.num_resamples, baseline=baseline,
         )  # fmt: skip
         for row, label in zip(result["results"], labels * len(recognizers), strict=True):
             row |= {"label": label} if label else {}

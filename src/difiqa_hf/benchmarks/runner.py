@@ -12,6 +12,7 @@ from difiqa_hf.benchmarks.base import Benchmark
 from difiqa_hf.benchmarks.compute import Task, compute_outputs, process_state
 from difiqa_hf.benchmarks.figures import Judge
 from difiqa_hf.benchmarks.provenance import describe, hardware, versions
+from difiqa_hf.benchmarks.scores import read_scores, write_scores
 from difiqa_hf.benchmarks.store import Output
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
@@ -31,6 +32,7 @@ def evaluate_benchmark(
     batch_size: int = 32,
     device: str = "cpu",
     cache_dir: str | Path | None = None,
+    scores_dir: str | Path | None = None,
     num_resamples: int = 1000,
     options: Mapping[str, Any] | None = None,
     baseline: int | None = None,
@@ -48,6 +50,7 @@ def evaluate_benchmark(
         device: where the recognisers and the methods given by name run.
         cache_dir: keeps embeddings and qualities between calls; safe to delete. Processes of `accelerate launch` share
             the work through it, and each returns the whole result.
+        scores_dir: keeps the scores image by image, in files to publish; those that are there are not computed again.
         num_resamples: of the bootstrap intervals; benchmarks of more than 100,000 comparisons get fewer.
         options: of the protocol, see `error_discard`.
         baseline: index of the method that every other is compared with, on the same resamples.
@@ -65,10 +68,17 @@ def evaluate_benchmark(
         for method in methods
     ]
     available = leave_out_unavailable(benchmark, cache_dir)
+    qualities = [read_scores(scores_dir, available, method) if scores_dir else None for method in methods]
+    todo = [i for i, quality in enumerate(qualities) if quality is None]
     tasks = [embedding_task(recognizer, device) for recognizer in recognizers.values()]
-    tasks += [Task(method, method.fingerprint and f"quality {method.fingerprint}") for method in methods]
+    tasks += [Task(methods[i], methods[i].fingerprint and f"quality {methods[i].fingerprint}") for i in todo]
     outputs = compute_outputs(available, tasks, batch_size=batch_size, cache_dir=cache_dir)
-    embeddings, qualities = outputs[: len(recognizers)], outputs[len(recognizers) :]
+    embeddings = outputs[: len(recognizers)]
+    state = process_state()
+    for i, output in zip(todo, outputs[len(recognizers) :], strict=True):
+        qualities[i] = output
+        if scores_dir and (state is None or state.is_main_process):
+            write_scores(scores_dir, available, methods[i], output)
 
     judge = Judge(available, options | {"fmr": fmr, "protocol": protocol}, seed, num_resamples, cache_dir)
     results = _rows(judge, list(zip(recognizers.items(), embeddings, strict=True)), methods, qualities, baseline)

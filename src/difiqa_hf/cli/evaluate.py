@@ -12,7 +12,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Benchmarks and methods are checked when they are loaded, so that --help imports no network."""
-    parser.add_argument("--experiment", type=Path, metavar="JSON", help="instead of all below except -o and --cache")
+    parser.add_argument("--experiment", type=Path, metavar="JSON", help="instead of all below up to --device")
     parser.add_argument(
         "--benchmark",
         metavar="NAME",
@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
     parser.add_argument("--cache", metavar="DIR", help="keep embeddings, qualities and figures here between calls")
+    parser.add_argument("--scores", metavar="DIR", help="keep scores image by image here, to publish or to go on from")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         device=args.device,
         cache_dir=args.cache,
+        scores_dir=args.scores,
     )
     if state is None or state.is_main_process:
         args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -87,7 +89,7 @@ def run_experiment_file(args: argparse.Namespace) -> int:
     from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
     from difiqa_hf.benchmarks.tables import format_results
 
-    for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache):
+    for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache, args.scores):
         if (state := process_state()) is None or state.is_main_process:
             print(f"{format_results(result)}\nwritten: {path}\n")
     return 0
