@@ -10,74 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
+from tables import BENCHMARKS, PAGE, label, read_results, results_section, summary
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 CHECKPOINTS = ROOT / "src" / "difiqa_hf" / "checkpoints"
 BEGIN, END = "<!-- results: rendered by model_cards/render.py -->", "<!-- end of results -->"
 BEGIN_BENCH, END_BENCH = "<!-- speed: rendered by model_cards/render.py -->", "<!-- end of speed -->"
-BENCHMARKS = {
-    "lfw": "LFW",
-    "cfp-ff": "CFP-FF, identities 001-250",
-    "cfp-fp": "CFP-FP, identities 001-250",
-    "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
-}
-
-
-def read_results() -> list[dict]:
-    """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
-    rows = []
-    for path in sorted((HERE / "results").glob("*.json")):
-        if path.name.startswith(("bench-", "groups-")):  # timings, score distributions
-            continue
-        result = json.loads(path.read_text())
-        if "benchmark" not in result:
-            continue  # time and memory
-        shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"], "file": path.name}
-        shared |= {"protocol": result["protocol"]["name"], "comparisons": result["benchmark"]["n_comparisons"]}
-        rows += [row | shared for row in result["results"]]
-    return rows
-
-
-def label(row: dict) -> str:
-    """Method, and the recogniser inside it where that is not the shipped one."""
-    return row.get("label") or row["method"]
-
-
-def table(rows: list[dict]) -> str:
-    """Markdown: one line per method, one column per recogniser, pAUC(.2) / pAUC(.3) [interval] in the cells."""
-    recognizers = list(dict.fromkeys(row["recognizer"] for row in rows))
-    methods = list(dict.fromkeys(label(row) for row in rows))
-    cells = {(label(row), row["recognizer"]): row for row in rows}
-    fnmr = {row["recognizer"]: row["fnmr0"] for row in rows}
-    lines = ["| quality | " + " | ".join(recognizers) + " |", "|---|" + "---|" * len(recognizers)]
-    lines.append("| FNMR(0) | " + " | ".join(f"{100 * fnmr[name]:.2f} %" for name in recognizers) + " |")
-    for method in methods:
-        lines.append(f"| {method} | " + " | ".join(cell(cells.get((method, name))) for name in recognizers) + " |")
-    return "\n".join(lines)
-
-
-def cell(row: dict | None) -> str:
-    if row is None or row["pauc"]["0.3"] is None:
-        return "-"
-    interval = row["interval"]
-    return f"{row['pauc']['0.2']:.3f} / **{row['pauc']['0.3']:.3f}** [{interval['low']:.2f}, {interval['high']:.2f}]"
-
-
-def results_section(rows: list[dict], linked: bool = False) -> str:
-    """All tables, each with its protocol, size and files; `linked` in the repository, where these files are."""
-    parts = []
-    for name, title in BENCHMARKS.items():
-        chosen = [row for row in rows if row["benchmark"] == name]
-        if chosen:
-            first, files = chosen[0], sorted({row["file"] for row in chosen})
-            links = ", ".join(f"[{file}](model_cards/results/{file})" if linked else f"`{file}`" for file in files)
-            parts.append(
-                f"**{title}**: {first['comparisons']} comparisons, FMR {first['fmr']:g}, "
-                f"protocol `{first['protocol']}`; "
-                f"pAUC(.2) / pAUC(.3) [95 % bootstrap interval], lower is better; {links}\n\n{table(chosen)}"
-            )
-    return "\n\n".join(parts)
 
 
 def speed_section(bench: dict) -> str:
@@ -203,7 +142,8 @@ def render() -> dict[Path, str]:
         files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    readme = before + BEGIN + "\n" + results_section(rows, linked=True) + "\n" + END + rest.split(END)[1]
+    readme = before + BEGIN + "\n" + summary(rows) + "\n" + END + rest.split(END)[1]
+    files[HERE / "RESULTS.md"] = PAGE + results_section(rows) + "\n"
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]

@@ -1,6 +1,7 @@
 """Whole cards, as text: of a checkpoint with all that a card can say, and of one about which nothing is known."""
 
 import json
+import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -155,6 +156,7 @@ def test_a_template_without_its_facts_is_an_error():
 
 @pytest.fixture(scope="module")
 def render_script():
+    sys.path.insert(0, str(ROOT / "model_cards"))
     spec = spec_from_file_location("render_cards", ROOT / "model_cards" / "render.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)

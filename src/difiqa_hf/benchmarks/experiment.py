@@ -110,6 +110,7 @@ def run_experiment(
             batch_size=experiment.batch_size, device=experiment.device, cache_dir=cache_dir,
             scores_dir=scores_dir, num_resamples=experiment.num_resamples, baseline=baseline,
         )  # fmt: skip
+        result["baseline"] = experiment.baseline
         for row, label in zip(result["results"], labels * len(recognizers), strict=True):
             row |= {"label": label} if label else {}
         path = Path(output) / f"{benchmark.name}.json"
