@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
+from methods_page import methods_page
 from tables import BENCHMARKS, PAGE, label, read_results, results_section, summary
 
 HERE = Path(__file__).parent
@@ -43,51 +44,6 @@ def speed_cell(row: dict) -> str:
     if "failed" in row:
         return row["failed"]
     return f"{row['cpu_seconds']:.2g} s, {row['peak_gb_above_inputs']:.2f} GB"
-
-
-def methods_page() -> str:
-    """What every method is and what was checked of it, as it declares itself; and what batching is worth."""
-    from difiqa_hf.methods.registry import describe_methods
-
-    fields = ("name", "kind", "summary", "paper", "code_license", "weights_license", "parity")
-    lines = ["| method | kind | what it is | paper | licence of the code | of the weights | parity |", "|" + "---|" * 7]
-    lines += ["| " + " | ".join(row[field].rstrip(".") for field in fields) + " |" for row in describe_methods()]
-    bench = HERE / "results" / "bench-batching.json"
-    speed = batching_section(json.loads(bench.read_text())) if bench.exists() else "not measured yet"
-    return METHODS_PAGE.format(table="\n".join(lines), speed=speed)
-
-
-METHODS_PAGE = """# Quality methods
-
-Rendered by `model_cards/render.py` from what the classes declare; `difiqa methods` prints the same. A higher score is
-a better image, always. To add one: a class in a file of its own and a line in `registry.py`; `tests/methods` tests it.
-
-{table}
-
-FaceQAN and GraFIQs score batches; the authors' scripts one image at a time (`make bench-batching`):
-
-{speed}
-"""
-
-
-def batching_section(bench: dict) -> str:
-    """CPU milliseconds an image, both ways, and whether the scores are the same."""
-    lines = [
-        "| method | one at a time, ms an image | batched | factor | largest difference of scores |",
-        "|---|---|---|---|---|",
-    ]
-    for row in bench["results"]:
-        factor = row["one_at_a_time_ms"] / row["batched_ms"]
-        lines.append(
-            f"| {row['method']} | {row['one_at_a_time_ms']:g} | {row['batched_ms']:g} | {factor:.2f} | "
-            f"{row['largest_difference']:.1e} (largest score {row['largest_score']:.3g}) |"
-        )
-    hardware, first = bench["hardware"], bench["results"][0]
-    return "\n".join([*lines, "", (
-        f"{first['images']} images, batches of {first['batch_size']}, {bench['recognizer']}, {hardware['processor']}, "
-        f"threads: {bench['threads']}, load {hardware['load_average_at_start']:g}, "
-        f"torch {bench['versions']['torch']}: CPU time."
-    )])  # fmt: skip
 
 
 def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:

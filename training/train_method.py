@@ -170,6 +170,12 @@ def report(output: Path, entry: dict) -> None:
     print(json.dumps(entry), flush=True)
 
 
+def read_log(output: Path) -> list[dict]:
+    """The first and the last line of the log: losses, and how long it took."""
+    lines = (output / "log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in (lines[0], lines[-1])]
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     preset = resolve(args)
@@ -185,6 +191,7 @@ def main(argv: list[str] | None = None) -> None:
         people = read_people(args.data, args.leave_out)
         backbone = load_recognizer(args.backbone, device=accelerator.device)
         recognizer = load_recognizer(args.recognizer, device=accelerator.device) if args.recognizer else backbone
+        revisions = {"backbone": weights_revision(backbone), "recognizer": weights_revision(recognizer)}  # as they come
         run = Run(people, backbone, recognizer, args.cache_dir or args.output_dir / "cache", args.seed)
         objective = build(run, args.method, preset["options"])
     steps = train(objective, run, preset, accelerator, args)
@@ -192,9 +199,12 @@ def main(argv: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         network = objective.network.eval()
         network.save_pretrained(args.output_dir / "model")
-        facts = {"steps": steps, "num_images": len(people.images), "num_people": len(people.names),
-                 "sha256": weights_revision(network)}  # fmt: skip
-        (args.output_dir / "result.json").write_text(json.dumps(settings | facts, indent=2, default=str) + "\n")
+        facts = {"method": args.method, "recipe": preset, "mixed_precision": args.mixed_precision, "seed": args.seed,
+                 "num_processes": accelerator.num_processes, "data": [Path(source).name for source in args.data],
+                 "num_images": len(people.images), "num_people": len(people.names), "steps": steps,
+                 "revisions": revisions | {"network": weights_revision(network)},
+                 "log": read_log(args.output_dir)}  # fmt: skip
+        (args.output_dir / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,9 +59,9 @@ def test_trains_to_a_checkpoint_that_scores(method, root, tmp_path, capsys):
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [1, 2] and log[0]["loss"] != log[1]["loss"]
     result = json.loads((tmp_path / "whole" / "result.json").read_text())
-    assert result["num_people"] == 3 and result["resolved"]["epochs"] == 2 and result["steps"] == 2
+    assert result["num_people"] == 3 and result["recipe"]["epochs"] == 2 and result["steps"] == 2
     scorer = create_method(f"{method}={tmp_path / 'whole' / 'model'}")
-    assert scorer.revision == result["sha256"] and scorer(toy_faces(2)).isfinite().all()
+    assert scorer.revision == result["revisions"]["network"] and scorer(toy_faces(2)).isfinite().all()
 
     # stopped after the first step and started again: the same weights, bit for bit
     train_method.main(arguments(root, tmp_path / "cut", method, "--max_train_steps", "1"))
