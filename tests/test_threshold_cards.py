@@ -19,8 +19,10 @@ def test_shipped_cards_belong_to_the_shipped_weights(name):
 
 def test_a_card_travels_with_its_weights(tmp_path):
     method = create_method("difiqa-r")
-    method.save_pretrained(tmp_path / "plain")
-    assert not (tmp_path / "plain" / "thresholds.json").exists()
+    method.model.save_pretrained(tmp_path / "plain")  # the network alone
+    bare = create_method("difiqa-r", checkpoint=tmp_path / "plain")
+    bare.save_pretrained(tmp_path / "bare")
+    assert not (tmp_path / "bare" / "thresholds.json").exists(), "quantiles alone stand in the configuration"
     columns = [np.full(101, value) for value in (0.01, 0.005, 0.02, 900)]
     entry = ErrorsAbove("pairs", "toy", "", 0.001, 0.3, 1000, 1000, *columns, 0.95, "identity", 10)
     method.quantile_card("pictures").with_errors(entry).save(tmp_path / "plain" / "thresholds.json")
