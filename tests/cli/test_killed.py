@@ -11,19 +11,23 @@ from pathlib import Path
 
 import pytest
 
-CODE = "import sys; from difiqa_hf.cli import main; sys.exit(main(sys.argv[1:]))"
+ONE = ["-m", "difiqa_hf"]
+LAUNCH = "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --main_process_port 0"
+TWO = [*LAUNCH.split(), "--mixed_precision", "no", "--dynamo_backend", "no", "--module", "difiqa_hf"]
 IMAGES, KILLS = 5_000, 10
 
 
-def start(folder: Path, output: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", CODE, "score", "faces", "-o", output]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+def start(folder: Path, output: str, program: list[str] = ONE) -> subprocess.Popen:
+    """In a process group of its own, so that all processes can be killed."""
+    command = [sys.executable, *program, "score", "faces", "-o", output]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def complete_chunks(progress: Path) -> int:
-    """A line of the log each, after that of the settings."""
-    return max(0, progress.read_bytes().count(b"\n") - 1) if progress.exists() else 0
+def complete_chunks(folder: Path, output: str) -> int:
+    """In the logs of all processes a line each, after that of the settings."""
+    logs = folder.glob(f"{output}*.progress")
+    return sum(max(0, log.read_bytes().count(b"\n") - 1) for log in logs)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +42,21 @@ def folder(shared, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output", ["scores.csv", "scores.parquet"])
-def test_killed_ten_times_and_resumed(folder, output):
+@pytest.mark.parametrize(
+    ("output", "program"), [("scores.csv", ONE), ("scores.parquet", ONE), ("shared.csv", TWO)], ids=str
+)
+def test_killed_ten_times_and_resumed(folder, output, program):
     assert start(folder, f"whole-{output}").wait() == 0
-    progress, rng = folder / f"{output}.progress", random.Random(0)
+    rng = random.Random(0)
     for moment in sorted(rng.uniform(0, 0.95) for _ in range(KILLS)):  # of the whole run
-        process = start(folder, output)
-        while process.poll() is None and complete_chunks(progress) < moment * IMAGES / 32:
+        process = start(folder, output, program)
+        while process.poll() is None and complete_chunks(folder, output) < moment * IMAGES / 32:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.1))
         assert process.poll() is None, "finished before it was killed"
-        process.send_signal(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert 0 < complete_chunks(progress) < IMAGES / 32
-    assert start(folder, output).wait() == 0
+    assert 0 < complete_chunks(folder, output) < IMAGES / 32
+    assert start(folder, output, program).wait() == 0
     assert (folder / output).read_bytes() == (folder / f"whole-{output}").read_bytes()
-    assert not progress.exists()
+    assert not list(folder.glob(f"{output}.*"))

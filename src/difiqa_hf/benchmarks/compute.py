@@ -4,11 +4,9 @@ An image that several benchmarks share is computed for the first of them only. P
 the images that are left.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -18,9 +16,9 @@ from tqdm import tqdm
 from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.benchmarks.store import Output, Store
 from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.processes import process_state
 
 CHUNK = 128  # images; what is computed is kept so often
-PATIENCE = timedelta(days=2)  # of a process that waits for the others
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,6 @@ class Task:
 
     function: Callable[[Tensor], Tensor]
     fingerprint: str
-
-
-def process_state():
-    """accelerate's `PartialState` if this is one of several processes of `accelerate launch`, else None."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return None
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    # Without `cpu`, accelerate takes several processes on a machine without accelerator for one each.
-    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-    return PartialState(cpu=cpu, timeout=PATIENCE)
 
 
 def compute_outputs(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from difiqa_hf.benchmarks import load_benchmark
-from difiqa_hf.benchmarks.compute import process_state
 from difiqa_hf.benchmarks.runner import evaluate_benchmark
 from difiqa_hf.methods import create_method
 from difiqa_hf.metrics.options import checked_options
+from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import load_recognizer
 
 

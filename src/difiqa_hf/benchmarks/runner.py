@@ -9,13 +9,14 @@ import torch
 
 from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.base import Benchmark
-from difiqa_hf.benchmarks.compute import Task, compute_outputs, process_state
+from difiqa_hf.benchmarks.compute import Task, compute_outputs
 from difiqa_hf.benchmarks.figures import Judge
 from difiqa_hf.benchmarks.provenance import describe, hardware, versions
 from difiqa_hf.benchmarks.scores import read_scores, write_scores
 from difiqa_hf.benchmarks.store import Output
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
+from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import embed, recognizer_fingerprint, weights_revision
 
 CHUNK = 2**16  # comparisons whose embeddings are gathered at once: half a gigabyte at 512 dimensions

@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.output.parent.is_dir():
         raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
     from difiqa_hf.benchmarks import load_benchmark
-    from difiqa_hf.benchmarks.compute import process_state
     from difiqa_hf.benchmarks.runner import evaluate_benchmark
     from difiqa_hf.benchmarks.tables import format_results
     from difiqa_hf.methods import create_method
+    from difiqa_hf.processes import process_state
     from difiqa_hf.recognizers import load_recognizer
 
     state = process_state()  # first: it chooses the device of this process
@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
 
 def run_experiment_file(args: argparse.Namespace) -> int:
     """Every benchmark of the experiment, its table as soon as it is there."""
-    from difiqa_hf.benchmarks.compute import process_state
     from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
     from difiqa_hf.benchmarks.tables import format_results
+    from difiqa_hf.processes import process_state
 
     for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache, args.scores):
         if (state := process_state()) is None or state.is_main_process:

@@ -5,11 +5,13 @@ they are named. The status is ok, several_faces (one row per face, 0 is the larg
 the reason stands on stderr. A path that a spreadsheet would run as a formula is written with "./" before it.
 
 A run that was interrupted, by a power cut too, goes on when the same command is given again; the file is then the same
-as that of a run that was not. Exit codes: 0 done, whatever the images; 1 failed, or a PATH does not exist or holds no
-image; 2 wrong usage; 130 interrupted.
+as that of a run that was not. The processes of `accelerate launch --module difiqa_hf score …` share the images and
+write the same file as one process. Exit codes: 0 done, whatever the images; 1 failed, or a PATH does not exist or holds
+no image; 2 wrong usage; 130 interrupted.
 """
 
 import argparse
+from itertools import islice
 
 from difiqa_hf.cli import common
 
@@ -28,22 +30,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from difiqa_hf.scoring import COLUMNS, in_chunks, open_output, score_chunks
+    from difiqa_hf.processes import process_state
+    from difiqa_hf.scoring import COLUMNS, in_chunks, open_output, open_share, score_chunks
 
+    state = process_state()  # first: it chooses the device of this process
+    if state and "-" in args.paths:
+        raise ValueError("only one process can read the list on stdin; name files, folders or quoted wildcards")
     method = common.make_method(args)
     detector, card = common.make_detector(args), common.chosen_card(args, method)
     bands = common.card_bands(args.bands, card)
     files, complete = common.list_files(args)
     columns = (*COLUMNS, "band") if bands else COLUMNS
     settings = common.run_settings(args, method) | {"bands": bands and [bands.fail, bands.accept]}
-    with open_output(args.output, columns, args.format, settings, args.restart) as output:
-        chunks = output.remaining(in_chunks(common.read_sources(args, files), args.batch_size))
+    place = args.output, columns, args.format, settings, args.restart
+    with open_share(*place, state) if state else open_output(*place) as output:
+        chunks = in_chunks(common.read_sources(args, files), args.batch_size)
+        if state:
+            chunks = islice(chunks, state.process_index, None, state.num_processes)
+        chunks = output.remaining(chunks)
         options = args.min_size, args.max_megapixels, args.batch_size, args.workers, card and card.percentile, bands
         for chunk, rows in score_chunks(chunks, method, detector, *options):
             output.write(chunk, rows)
             for row in rows:
                 common.say_row(row)
-    _summarise(output.progress, args.output)
+    if state is None or state.is_main_process:
+        _summarise(output.progress, args.output)
     return 0 if complete else 1
 
 

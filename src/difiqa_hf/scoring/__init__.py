@@ -5,6 +5,7 @@ from difiqa_hf.scoring.output import open_output
 from difiqa_hf.scoring.reading import UnreadableImageError, read_image
 from difiqa_hf.scoring.rows import COLUMNS, STATUSES, Bands, Row, path_cell
 from difiqa_hf.scoring.run import Crop, cut_crops, score_chunks, score_files
+from difiqa_hf.scoring.shares import open_share
 from difiqa_hf.scoring.sources import EXTENSIONS, Source, expand, find_images, in_chunks, named_paths
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "in_chunks",
     "named_paths",
     "open_output",
+    "open_share",
     "path_cell",
     "pick_device",
     "read_image",

@@ -51,7 +51,7 @@ class Stream:
 
     def __init__(self, file: TextIO, columns: tuple[str, ...], kind: str):
         self.file, self.kind, self.progress = file, kind, Progress()
-        file.write(_header(columns, kind))
+        file.write(header(columns, kind))
 
     def remaining(self, chunks: Iterable[list[Source]]) -> Iterable[list[Source]]:
         """All of them."""
@@ -81,7 +81,7 @@ class ResumableFile(Stream):
         if not self._done:
             self.file.truncate(0)
             self.log.truncate(0)
-            self._append(_header(columns, kind))
+            self._append(header(columns, kind))
             self._note({"settings": settings})
             self._done = self._entries(settings)
 
@@ -164,7 +164,7 @@ def open_output(
     Raises:
         ValueError: for a folder, or Parquet on stdout.
     """
-    kind = kind or {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(Path(name).suffix, "csv")
+    kind = kind_of(name, kind)
     if name == "-":
         if kind == "parquet":
             raise ValueError("Parquet cannot be written to stdout; name a file by -o")
@@ -173,19 +173,33 @@ def open_output(
         yield Stream(sys.stdout, columns, kind)
         return
     path = Path(name)
-    if path.is_dir():
-        raise ValueError(f"the output {path} is a folder; name a file in it")
     output = ResumableFile(path, columns, kind, settings or {}, restart)
     try:
         yield output
     finally:
         output.close()
-    if kind == "parquet":
-        _write_parquet(output.partial, path, columns)
-        output.partial.unlink()
-    else:
-        output.partial.replace(path)
+    finish(output.partial, path, columns, kind)
     output.log_path.unlink()
+
+
+def kind_of(name: str, kind: str | None = None) -> str:
+    """`kind`, or what the name ends in, CSV if that is nothing of `FORMATS`.
+
+    Raises:
+        ValueError: for a folder.
+    """
+    if Path(name).is_dir():
+        raise ValueError(f"the output {name} is a folder; name a file in it")
+    return kind or {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(Path(name).suffix, "csv")
+
+
+def finish(partial: Path, path: Path, columns: tuple[str, ...], kind: str) -> None:
+    """The file takes its name."""
+    if kind == "parquet":
+        _write_parquet(partial, path, columns)
+        partial.unlink()
+    else:
+        partial.replace(path)
 
 
 def _digest(chunk: list[Source]) -> str:
@@ -195,7 +209,7 @@ def _digest(chunk: list[Source]) -> str:
     return digest.hexdigest()
 
 
-def _header(columns: tuple[str, ...], kind: str) -> str:
+def header(columns: tuple[str, ...], kind: str) -> str:
     return csv_line(list(columns)) if kind == "csv" else ""
 
 
