@@ -1,6 +1,7 @@
 """Tables of results, from the files that `difiqa evaluate` wrote into `results/`; nothing is typed."""
 
 import json
+from functools import cache
 from pathlib import Path
 from statistics import mean
 
@@ -15,12 +16,15 @@ DOUBT = 0.05  # a paired difference with a larger p value is not called one
 PAGE = """# Results
 
 Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `results/`, which hold curves, intervals by
-comparison and by person, thresholds, versions and hashes. [The experiment](experiments/table.json) is one file.
+comparison and by person, thresholds, versions and hashes. Experiments: [shipped.json](experiments/shipped.json), what
+ships on all benchmarks; [methods.json](experiments/methods.json), all other methods on two of them. Methods that ask a
+recogniser ask the shipped one, unless another is named; the trained ones stand in
+[methods](../src/difiqa_hf/methods/README.md).
 
 """
 CELLS = (
     "A cell: pAUC(.2) / **pAUC(.3)** [95 % bootstrap interval by comparison], lower is better; scores that say nothing "
-    "come out near 1."
+    "come out near 1. Mean: of pAUC(.3). ms: CPU milliseconds an image on one core, in batches of 32."
 )
 MARKS = (
     "▲ better, ▼ worse than `{baseline}` at the 5 % level (paired bootstrap by comparison); without mark the data "
@@ -29,19 +33,21 @@ MARKS = (
 
 
 def read_results(folder: Path = RESULTS) -> list[dict]:
-    """One row per (benchmark, recogniser, method), with its protocol and the name of its file."""
-    rows = []
-    for path in sorted(folder.glob("*.json")):
-        if path.name.startswith(("bench-", "groups-")):  # timings, score distributions
-            continue
+    """One row per (benchmark, recogniser, method), with its protocol and the name of its file.
+
+    What several experiments measured is taken from those in folders of their own: they compare with more methods.
+    """
+    rows = {}
+    for path in sorted(folder.rglob("*.json"), key=lambda path: (-len(path.parts), path)):
         result = json.loads(path.read_text())
-        if "benchmark" not in result:
-            continue  # time and memory
-        shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"], "file": path.name}
-        shared |= {"protocol": result["protocol"]["name"], "comparisons": result["benchmark"]["n_comparisons"]}
-        shared |= {"baseline": result.get("baseline")}
-        rows += [row | shared for row in result["results"]]
-    return rows
+        if "protocol" not in result:
+            continue  # time and memory, score distributions, training
+        shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"]}
+        shared |= {"file": path.relative_to(folder).as_posix(), "protocol": result["protocol"]["name"]}
+        shared |= {"comparisons": result["benchmark"]["n_comparisons"], "baseline": result.get("baseline")}
+        for row in result["results"]:
+            rows.setdefault((shared["benchmark"], label(row), row["recognizer"]), row | shared)
+    return list(rows.values())
 
 
 def label(row: dict) -> str:
@@ -50,16 +56,16 @@ def label(row: dict) -> str:
 
 
 def table(rows: list[dict]) -> str:
-    """Markdown: one line per method, one column per recogniser, and the mean of their pAUC(.3)."""
+    """Markdown: one line per method, the best first, one column per recogniser, and the mean of their pAUC(.3)."""
     recognizers = list(dict.fromkeys(row["recognizer"] for row in rows))
-    methods = list(dict.fromkeys(label(row) for row in rows))
     cells = {(label(row), row["recognizer"]): row for row in rows}
+    found = {label(row): [cells.get((label(row), name)) for name in recognizers] for row in rows}
     fnmr = {row["recognizer"]: row["fnmr0"] for row in rows}
-    lines = ["| quality | " + " | ".join(recognizers) + " | mean |", "|---|" + "---|" * (len(recognizers) + 1)]
-    lines.append("| FNMR(0) | " + " | ".join(f"{100 * fnmr[name]:.2f} %" for name in recognizers) + " | |")
-    for method in methods:
-        found = [cells.get((method, name)) for name in recognizers]
-        lines.append(f"| {method} | " + " | ".join(map(cell, found)) + f" | {average(found)} |")
+    lines = ["| quality | " + " | ".join(recognizers) + " | mean | ms |", "|---|" + "---|" * (len(recognizers) + 2)]
+    lines.append("| FNMR(0) | " + " | ".join(f"{100 * fnmr[name]:.2f} %" for name in recognizers) + " | | |")
+    for method in sorted(found, key=lambda method: average(found[method]).replace("-", "unknown")):
+        figures = [*map(cell, found[method]), average(found[method]), cost(method)]
+        lines.append(f"| {method} | " + " | ".join(figures) + " |")
     return "\n".join(lines)
 
 
@@ -73,10 +79,20 @@ def cell(row: dict | None) -> str:
 
 def mark(row: dict) -> str:
     """How the row compares with the experiment's baseline, where that is certain enough."""
-    paired = row.get("against_baseline")
-    if not paired or paired["p_value"] is None or paired["p_value"] > DOUBT:
+    paired = row.get("baseline") and row.get("against_baseline")  # early files do not name theirs
+    if not paired or paired["p_value"] > DOUBT:
         return ""
     return " ▲" if paired["difference"] < 0 else " ▼"
+
+
+@cache
+def costs() -> dict:
+    """Method -> CPU milliseconds an image, of `make bench-methods`."""
+    return {row["method"]: row["ms"] for row in json.loads((RESULTS / "bench-methods.json").read_text())["results"]}
+
+
+def cost(method: str) -> str:
+    return f"{costs()[method]:.3g}" if method in costs() else "-"
 
 
 def average(rows: list[dict | None]) -> str:
@@ -113,7 +129,8 @@ def summary(rows: list[dict]) -> str:
     }
     files = {row["benchmark"]: row["file"] for row in rows}
     titles = [f"[{BENCHMARKS[name].split(',')[0].split(':')[0]}](model_cards/results/{files[name]})" for name in names]
-    lines = ["| quality | " + " | ".join(titles) + " | mean |", "|---|" + "---:|" * (len(names) + 1)]
+    lines = ["| quality | " + " | ".join(titles) + " | mean | ms |", "|---|" + "---:|" * (len(names) + 2)]
     for method, values in sorted(complete.items(), key=lambda item: mean(item[1])):
-        lines.append(f"| {method} | " + " | ".join(f"{v:.3f}" for v in values) + f" | **{mean(values):.3f}** |")
+        figures = [*(f"{value:.3f}" for value in values), f"**{mean(values):.3f}**", cost(method)]
+        lines.append(f"| {method} | " + " | ".join(figures) + " |")
     return "\n".join(lines)
