@@ -28,7 +28,7 @@ def test_curves_are_the_staircases_of_the_results(data, protocol):
     np.testing.assert_allclose(line.get_ydata()[:-1], 100 * result.fnmr[shown])
     assert line.get_xdata()[-1] == 95 and line.get_ydata()[-1] == line.get_ydata()[-2]
     assert line.get_drawstyle() == "steps-post" and len(axes.collections) == 1
-    assert axes.get_ylabel() == "FNMR (%) at FMR 0.01" and axes.texts[0].get_text() == f"protocol {protocol}"
+    assert axes.get_ylabel() == "FNMR (%) at FMR 0.01" and axes.get_xlabel() == f"discarded (%), protocol {protocol}"
 
 
 def test_bands_hold_the_curve(data):

@@ -65,6 +65,8 @@ def plot_edc(
     if len(protocols) != 1:
         raise ValueError(f"curves of different protocols do not belong in one figure: {sorted(protocols)}")
     ((protocol, fmr),) = protocols
+    from matplotlib.colors import to_rgb
+
     figure, axes = _axes()
     for i, (name, result) in enumerate(results.items()):
         look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
@@ -78,10 +80,10 @@ def plot_edc(
             inside = band.discard < limit
             ends = (100 * np.append(end[inside], end[inside][-1]) for end in (band.low, band.high))
             place = 100 * np.append(band.discard[inside], limit)
-            axes.fill_between(place, *ends, step="post", color=look["color"], alpha=0.15, linewidth=0)
-    axes.set(xlabel="discarded (%)", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
+            face, edge = (*to_rgb(look["color"]), 0.3 / (1 + len(bands))), (*to_rgb(look["color"]), 0.5)
+            axes.fill_between(place, *ends, step="post", facecolor=face, edgecolor=edge, linewidth=0.4)
+    axes.set(xlabel=f"discarded (%), protocol {protocol}", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
     axes.set_ylim(bottom=0)
-    axes.annotate(f"protocol {protocol}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=7)
     _legend(figure, len(results))
     return figure
 
