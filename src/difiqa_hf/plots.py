@@ -185,7 +185,7 @@ def _look(index: int) -> dict[str, Any]:
 
 
 def _legend(figure: "Figure", count: int) -> None:
-    """Above the axes, where it hides nothing, in as many columns as fit; from three rows on the figure grows with it."""
+    """Above the axes, where it hides nothing, in as many columns as fit; from three rows on the figure grows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(figure).get_renderer()
