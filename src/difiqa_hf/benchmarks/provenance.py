@@ -12,7 +12,6 @@ import torch
 from difiqa_hf import __version__
 from difiqa_hf.benchmarks.available import Available
 
-
 NAMED = 1000  # comparisons: of all pairs, one missing image takes thousands along
 
 
