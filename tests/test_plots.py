@@ -28,7 +28,7 @@ def test_curves_are_the_staircases_of_the_results(data, protocol):
     np.testing.assert_allclose(line.get_ydata()[:-1], 100 * result.fnmr[shown])
     assert line.get_xdata()[-1] == 95 and line.get_ydata()[-1] == line.get_ydata()[-2]
     assert line.get_drawstyle() == "steps-post" and len(axes.collections) == 1
-    assert axes.get_ylabel() == "FNMR (%) at FMR 0.01" and axes.texts[0].get_text() == f"protocol {protocol}"
+    assert axes.get_ylabel() == "FNMR (%) at FMR 0.01" and axes.get_xlabel() == f"discarded (%), protocol {protocol}"
 
 
 def test_bands_hold_the_curve(data):
@@ -39,10 +39,15 @@ def test_bands_hold_the_curve(data):
 
 
 def test_methods_can_be_told_apart_without_colours(data):
-    results = {name: error_discard(*data, fmr=0.01) for name in "abcdefg"}
-    lines = plot_edc(results).axes[0].lines
-    assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in lines}) == 7
-    assert len({line.get_color() for line in lines}) == 7
+    results = {f"{name} with a recogniser": error_discard(*data, fmr=0.01) for name in "abcdefghijklmn"}
+    figure = plot_edc(results)
+    dashes = [(line.get_linestyle(), str(line._dash_pattern)) for line in figure.axes[0].lines]
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert len(set(dashes[:7])) == len(set(colours[:7])) == 7 and len(set(zip(dashes, colours, strict=True))) == 14
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert figure.bbox.x0 <= legend.get_window_extent().x0 and legend.get_window_extent().x1 <= figure.bbox.x1
+    assert figure.axes[0].get_window_extent().height > figure.dpi  # an inch is left for the curves
 
 
 def test_protocols_are_not_mixed(data):

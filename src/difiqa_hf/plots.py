@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 3.5  # inches: a column of a two-column paper
+ROW = 0.14  # inches: of a legend
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
 STYLES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 STYLE = {
@@ -65,11 +66,11 @@ def plot_edc(
     if len(protocols) != 1:
         raise ValueError(f"curves of different protocols do not belong in one figure: {sorted(protocols)}")
     ((protocol, fmr),) = protocols
+    from matplotlib.colors import to_rgb
+
     figure, axes = _axes()
     for i, (name, result) in enumerate(results.items()):
-        look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i // len(COLOURS) % len(STYLES)]}
-        if len(results) <= len(STYLES):
-            look["linestyle"] = STYLES[i]
+        look = _look(i)
         shown = result.discard < limit
         discard, fnmr = np.append(result.discard[shown], limit), result.fnmr[shown]  # the last step ends at the limit
         axes.step(100 * discard, 100 * np.append(fnmr, fnmr[-1]), where="post", label=name, **look)
@@ -78,10 +79,10 @@ def plot_edc(
             inside = band.discard < limit
             ends = (100 * np.append(end[inside], end[inside][-1]) for end in (band.low, band.high))
             place = 100 * np.append(band.discard[inside], limit)
-            axes.fill_between(place, *ends, step="post", color=look["color"], alpha=0.15, linewidth=0)
-    axes.set(xlabel="discarded (%)", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
+            face, edge = (*to_rgb(look["color"]), 0.3 / (1 + len(bands))), (*to_rgb(look["color"]), 0.5)
+            axes.fill_between(place, *ends, step="post", facecolor=face, edgecolor=edge, linewidth=0.4)
+    axes.set(xlabel=f"discarded (%), protocol {protocol}", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
     axes.set_ylim(bottom=0)
-    axes.annotate(f"protocol {protocol}", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=7)
     _legend(figure, len(results))
     return figure
 
@@ -98,7 +99,7 @@ def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -
     edges = np.histogram_bin_edges(every, bins)
     figure, axes = _axes()
     for i, (name, values) in enumerate(qualities.items()):
-        look = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        look = _look(i)
         density, _ = np.histogram(values, edges, density=True)
         axes.stairs(density, edges, label=name, linewidth=1.3, **look)
         axes.stairs(density, edges, fill=True, alpha=0.12, color=look["color"])
@@ -178,6 +179,19 @@ def _axes(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: floa
     return figure, figure.subplots(rows, columns)
 
 
+def _look(index: int) -> dict[str, Any]:
+    """Colour and line style; no two of the first 49 are alike, no two neighbours share either."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[(index + index // len(COLOURS)) % len(STYLES)]}
+
+
 def _legend(figure: "Figure", count: int) -> None:
-    """Above the axes, where it hides nothing."""
-    figure.legend(loc="outside upper center", ncols=min(count, 4), handlelength=2.4, columnspacing=1)
+    """Above the axes, where it hides nothing, in as many columns as fit; from three rows on the figure grows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for columns in range(min(count, 4), 0, -1):
+        legend = figure.legend(loc="outside upper center", ncols=columns, handlelength=2.4, columnspacing=1)
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + ROW * max(0, -(-count // columns) - 2))

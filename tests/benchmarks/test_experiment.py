@@ -1,6 +1,7 @@
 """An experiment file in, result files and the paper's tables out."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -84,10 +85,10 @@ def test_a_benchmark_may_have_its_own_fmr(experiment, tmp_path):
     assert [result["protocol"]["fmr"] for result in results] == [0.3, 0.4]
 
 
-def result(name, pauc, options=None, recognizer="r"):
+def result(name, pauc, options=None, recognizer="r", fmr=0.001, n_comparisons=6000):
     rows = [{"method": m, "recognizer": recognizer, "pauc": {"0.2": 1.0, "0.3": v}} for m, v in pauc.items()]
-    protocol = {"name": "paper", "fmr": 0.001, "options": options or {"fmr_rule": "lt"}}
-    return {"benchmark": {"name": name}, "protocol": protocol, "results": rows}
+    protocol = {"name": "paper", "fmr": fmr, "options": options or {"fmr_rule": "lt"}}
+    return {"benchmark": {"name": name, "n_comparisons": n_comparisons}, "protocol": protocol, "results": rows}
 
 
 def test_table_of_the_paper():
@@ -106,12 +107,30 @@ def test_table_of_the_paper():
         format_like(results, "table-3")
 
 
+def test_a_table_names_the_target_rate_of_every_column():
+    results = [result("lfw", {"a": 0.5}), result("lfw", {"a": 0.25, "b": 0.75}, fmr=0.01)]
+    first, *_, head, line, a, b = format_like(results).splitlines()
+    assert first.startswith("pAUC(0.3) at the FMR of the column, 0.001 or 0.01, lower is better; protocol paper: ")
+    assert head == "| method | lfw, FMR 0.001 | lfw, FMR 0.01 |" and line == "|---|---|---|"
+    assert a == "| a | **0.500** | **0.250** |" and b == "| b | n/a | 0.750 |"
+    with pytest.raises(ValueError, match=r"two figures of a on lfw at FMR 0\.001 with r"):
+        format_like([*results, result("lfw", {"a": 0.75})])
+
+
+def test_the_shipped_results_are_a_table():
+    shipped = Path(__file__).parents[2] / "model_cards/results"
+    assert "lfw-xq-synthetic, FMR 0.01 |" in format_like(read_results(shipped))
+
+
 def test_protocols_are_not_mixed(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(result("lfw", {"a": 1})))
     (tmp_path / "bench.json").write_text("[1]")
     assert len(read_results(tmp_path)) == 1
     (tmp_path / "b.json").write_text(json.dumps(result("lfw", {"a": 1}, {"fmr_rule": "le"})))
     with pytest.raises(ValueError, match=r"different protocols .* a\.json: .*lt.* b\.json: .*le"):
+        read_results(tmp_path)
+    (tmp_path / "b.json").write_text(json.dumps(result("lfw", {"a": 1}, n_comparisons=500)))
+    with pytest.raises(ValueError, match=r"a\.json and b\.json .* different comparisons .* \(6000 and 500 comparisons"):
         read_results(tmp_path)
     with pytest.raises(FileNotFoundError, match="found no result"):
         read_results(write(tmp_path / "empty", {"x.txt": ""}))

@@ -18,8 +18,10 @@ def test_reads_every_form(layout, monkeypatch):
     assert benchmark.load_image(0).size == (112, 112) and benchmark.aligns
 
 
-def test_media_are_averaged_first(tmp_path):
+@pytest.mark.parametrize("pooled", [1, 3, 1024])
+def test_media_are_averaged_first(tmp_path, monkeypatch, pooled):
     """Template 3 has images 1, 2 of one medium and 3 of another; template 1 is image 4."""
+    monkeypatch.setattr(ijbc, "POOLED", pooled)  # templates are pooled in pieces
     benchmark = load_benchmark("ijb-c", write(tmp_path, ijbc_files()))
     embeddings = np.random.default_rng(0).normal(size=(16, 5))
     sides = benchmark.side_embeddings(embeddings)

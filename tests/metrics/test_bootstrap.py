@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from difiqa_hf.metrics import bootstrap_pauc, compare_pauc, error_discard
+from difiqa_hf.metrics import bootstrap_band, bootstrap_pauc, compare_pauc, error_discard
 
 
 def lfw_like(seed=0, n=6000):
@@ -110,6 +110,10 @@ def test_refusals():
         bootstrap_pauc(*lfw_like(n=10), num_resamples=0)
     with pytest.raises(ValueError, match="confidence"):
         bootstrap_pauc(*lfw_like(n=10), confidence=95)
+    with pytest.raises(ValueError, match="found 0 and"):
+        bootstrap_band(*lfw_like(n=10), num_resamples=0)
+    with pytest.raises(ValueError, match=r"discard must be in \[0, 1\), found -0\.5 to 0\.5"):
+        bootstrap_band(*lfw_like(n=10), discard=[-0.5, 0.5])
     with pytest.raises(ValueError, match=r"limit must be in \(0, 1\], found 30"):
         bootstrap_pauc(*lfw_like(n=10), limit=30)
     similarity, genuine, quality = lfw_like(n=10)

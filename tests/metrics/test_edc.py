@@ -271,6 +271,7 @@ def test_result_says_what_it_is():
         ({"quality": [[1, 1], [1, 1], [1, -np.inf], [1, 1]]}, r"quality must be finite.* \[2, 1\]"),
         ({"quality": [1, 2, 3]}, r"\(3,\)"),
         ({"fmr": 0}, r"\(0, 1\), found 0"),
+        ({"fmr": float("nan")}, r"\(0, 1\), found nan"),
         ({"fmr": 1}, r"\(0, 1\)"),
         ({"protocol": "iso"}, "known: paper, edc"),
         ({"fmr_rule": "eq"}, "lt, le, nearest, pyeer, quantile, far_threshold"),

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -48,8 +49,42 @@ def test_loads_offline_and_gives_the_figures_of_error_discard(data, tmp_path):
     assert no_error["pauc_0.3"] is None and "FNMR(0) is 0" in no_error["undefined"]
 
 
-def test_the_app_explains_a_wrong_table():
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("similarity,genuine\n.1,1\n", "missing: quality"),
+        ("", "missing: similarity, genuine, quality"),
+        ("similarity,genuine,quality\n", "no comparisons"),
+        ("similarity,genuine,quality\n.1,1,.5\n.2,0\n", "line 3: could not convert string to float"),
+        ("similarity,genuine,quality\n.1,0,.5\n.2,1,nan\n", "NaN or infinite"),
+    ],
+)
+def test_the_app_explains_a_wrong_table(table, message):
     app = runpy.run_path(str(FOLDER / "app.py"))
-    assert app["figures"](app["EXAMPLE"], 0.5, "paper")["pAUC(0.3)"] == pytest.approx(2 / 3)
-    with pytest.raises(ValueError, match="missing: quality"):
-        app["figures"]("similarity,genuine\n.1,1\n", 0.5, "paper")
+    with pytest.raises(ValueError, match=message):
+        app["figures"](table, 0.5, "paper")
+
+
+@pytest.mark.filterwarnings("ignore")  # of gradio about pandas
+def test_the_app_serves_figures_and_reasons(monkeypatch):
+    pytest.importorskip("gradio")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    app = runpy.run_path(str(FOLDER / "app.py"))
+    page = app["build"]()
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    try:
+
+        def ask(table: str) -> str:
+            body = json.dumps({"data": [table, 0.5, "paper"]}).encode()
+            address, header = f"{url}gradio_api/call/show", {"Content-Type": "application/json"}
+            with urlopen(Request(address, body, header)) as reply:
+                event = json.load(reply)["event_id"]
+            with urlopen(f"{address}/{event}") as reply:
+                return reply.read().decode()
+
+        kind, found = ask(app["EXAMPLE"].replace(",", " , ")).strip().split("\n", 1)
+        figures = json.loads(found.removeprefix("data: "))[0]
+        assert kind == "event: complete" and figures["pAUC(0.3)"] == pytest.approx(2 / 3)
+        assert "FNMR(0) is 0" in ask("similarity,genuine,quality\n.9,1,1\n.2,0,1\n.1,0,2")
+    finally:
+        page.close()

@@ -120,12 +120,11 @@ class Benchmark:
 
     def select(self, keep: np.ndarray) -> "Benchmark":
         """Only the comparisons `keep` (indices or a mask), with only the images that they need."""
-        pairs = self.pairs[keep]
-        used, renumbered = np.unique(pairs, return_inverse=True)
+        used, pairs = compact(self.pairs[keep], len(self.images))
         return replace(
             self,
             images=tuple(self.images[i] for i in used),
-            pairs=renumbered.reshape(pairs.shape),
+            pairs=pairs,
             genuine=self.genuine[keep],
             folds=self.folds[keep],
             persons=self.persons and tuple(self.persons[i] for i in used),
@@ -148,6 +147,13 @@ class Benchmark:
             members = members[np.argsort(self.folds[members], kind="stable")]
             keep.append(members[np.arange(half) * len(members) // half])
         return self.select(np.sort(np.concatenate(keep)))
+
+
+def compact(pairs: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `count` sides `pairs` (N, 2) use, ascending, and the pairs by their places among these."""
+    used = np.zeros(count, dtype=bool)
+    used[pairs] = True
+    return np.flatnonzero(used), (np.cumsum(used, dtype=pairs.dtype) - 1)[pairs]
 
 
 def decode(data: bytes, name: str) -> Image.Image:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from difiqa_hf.alignment import align
-from difiqa_hf.benchmarks.base import Benchmark, Root, open_root
+from difiqa_hf.benchmarks.base import Benchmark, Root, compact, open_root
 
 TEMPLATE_QUALITIES = {
     "mean": lambda values: values.mean(),
@@ -22,6 +22,7 @@ TEMPLATE_QUALITIES = {
     "median": np.median,
 }
 CHUNK = 2**20  # comparisons read at once
+POOLED = 2**10  # templates whose embeddings are in memory twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +61,9 @@ class TemplateBenchmark(Benchmark):
 
     def side_embeddings(self, embeddings: np.ndarray) -> np.ndarray:
         """Mean over media of the mean over a medium's images (templates, dim)."""
-        new_medium = (np.diff(self.members[:, :2], axis=0) != 0).any(axis=1)
-        media = _means(embeddings[self.members[:, 2]].astype(np.float64), np.append(True, new_medium))
-        template = self.members[np.append(True, new_medium), 0]
-        return _means(media, np.append(True, np.diff(template) != 0))
+        firsts = np.flatnonzero(np.diff(self.members[:, 0], prepend=-1))
+        blocks = np.array_split(self.members, firsts[POOLED::POOLED])
+        return np.concatenate([_template_means(block, embeddings) for block in blocks])
 
     def side_qualities(self, qualities: np.ndarray) -> np.ndarray:
         """`template_quality` of the images of a template (templates,)."""
@@ -73,15 +73,14 @@ class TemplateBenchmark(Benchmark):
 
     def select(self, keep: np.ndarray) -> "TemplateBenchmark":
         """Only the comparisons `keep`, with only the templates and images that they need."""
-        pairs = self.pairs[keep]
-        used, renumbered = np.unique(pairs, return_inverse=True)
+        used, pairs = compact(self.pairs[keep], len(self.templates))
         members = self.members[np.isin(self.members[:, 0], used)]
         images, members[:, 2] = np.unique(members[:, 2], return_inverse=True)
         members[:, 0] = np.searchsorted(used, members[:, 0])
         return replace(
             self,
             images=tuple(self.images[i] for i in images),
-            pairs=renumbered.reshape(pairs.shape).astype(np.int32),
+            pairs=pairs,
             genuine=self.genuine[keep],
             folds=self.folds[keep],
             templates=tuple(self.templates[i] for i in used),
@@ -159,6 +158,13 @@ def read_points(folder: Root, images: dict[str, int]) -> np.ndarray:
 
 def _text(file: Root) -> str:
     return file.read_text(encoding="utf-8")
+
+
+def _template_means(members: np.ndarray, embeddings: np.ndarray) -> np.ndarray:
+    """(templates, dim): mean over media of the mean over a medium's images, of whole templates."""
+    new_medium = np.append(True, (np.diff(members[:, :2], axis=0) != 0).any(axis=1))
+    media = _means(embeddings[members[:, 2]].astype(np.float64), new_medium)
+    return _means(media, np.append(True, np.diff(members[new_medium, 0]) != 0))
 
 
 def _means(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

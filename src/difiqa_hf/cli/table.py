@@ -8,7 +8,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The forms are those of the paper's tables."""
     parser.add_argument("results", type=Path, metavar="DIR", help="folder with result files, or one file")
     parser.add_argument("--like", default="paper-table-2", metavar="TABLE", help="paper-table-2[-at-0.2]")
-
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw the curves with bands into it (extra plots)")
     parser.add_argument("--kind", default="svg", choices=("svg", "png"), help="of the plots")
 
@@ -22,6 +21,5 @@ def run(args: argparse.Namespace) -> int:
     if args.plots is not None:
         from difiqa_hf.benchmarks.curves import draw_results
 
-        for result in results:
-            print(*(f"drawn: {path}" for path in draw_results(result, args.plots, args.kind)), sep="\n")
+        print(*(f"drawn: {path}" for path in draw_results(results, args.plots, args.kind)), sep="\n")
     return 0

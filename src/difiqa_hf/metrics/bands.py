@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from difiqa_hf.metrics.comparisons import Comparisons
 from difiqa_hf.metrics.edc import curve
 from difiqa_hf.metrics.options import checked_options
-from difiqa_hf.metrics.resampling import resamples
+from difiqa_hf.metrics.resampling import check_resampling, percentiles, resamples
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +47,19 @@ def bootstrap_band(
     """Percentile band of the FNMR at every point of `discard` (0, .01, …, .94 unless given).
 
     Args:
+        discard: (points,) fractions in [0, 1).
         Others: as in `bootstrap_pauc`.
     """
+    check_resampling(num_resamples, confidence)
     fmr_exact, options = checked_options(protocol, fmr, options)
     comparisons = Comparisons.checked(similarity, genuine, quality, higher_is_better, images)
     discard = np.arange(95) / 100 if discard is None else np.asarray(discard, dtype=float)
+    if not ((discard >= 0) & (discard < 1)).all():
+        raise ValueError(f"discard must be in [0, 1), found {discard.min()} to {discard.max()}")
     fnmr = np.full((num_resamples, len(discard)), np.nan)
     for i, positions in enumerate(resamples(comparisons.genuine, persons, num_resamples, seed)):
         drawn = comparisons.take(positions)
         if drawn.genuine.any() and not drawn.genuine.all():
             result = curve(drawn, protocol, fmr_exact, options)
             fnmr[i] = result.fnmr[np.searchsorted(result.discard, discard, side="right") - 1]
-    tail = (1 - confidence) / 2
-    defined = ~np.isnan(fnmr).all(axis=0)
-    low, high = np.full((2, len(discard)), np.nan)
-    low[defined], high[defined] = np.nanquantile(fnmr[:, defined], [tail, 1 - tail], axis=0)
-    return Band(discard, low, high, confidence)
+    return Band(discard, *percentiles(fnmr, confidence), confidence)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from difiqa_hf.metrics.comparisons import Comparisons
 from difiqa_hf.metrics.edc import curve
 from difiqa_hf.metrics.options import checked_options
-from difiqa_hf.metrics.resampling import percentiles, resamples
+from difiqa_hf.metrics.resampling import check_resampling, percentiles, resamples
 from difiqa_hf.metrics.result import FIGURES, UndefinedAreaError
 
 
@@ -92,7 +92,7 @@ def bootstrap_pauc(
     comparisons = Comparisons.checked(similarity, genuine, quality, higher_is_better, images)
     drawn = resamples(comparisons.genuine, persons, num_resamples, seed)
     samples = np.array([measure(comparisons, positions) for positions in drawn])
-    return BootstrapInterval(*percentiles(samples, confidence), confidence, _resampled(persons), samples)
+    return BootstrapInterval(*_interval(samples, confidence), confidence, _resampled(persons), samples)
 
 
 def compare_pauc(
@@ -135,7 +135,7 @@ def compare_pauc(
     samples = np.array([measure(a, positions) - measure(b, positions) for positions in drawn])
     rarer = min(np.count_nonzero(samples <= 0), np.count_nonzero(samples >= 0))
     p_value = min(1.0, float(2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1)))
-    interval = percentiles(samples, confidence)
+    interval = _interval(samples, confidence)
     return PairedInterval(*interval, confidence, _resampled(persons), samples, difference, p_value)
 
 
@@ -150,10 +150,7 @@ class _Measure:
 
     @classmethod
     def checked(cls, protocol, fmr, limit, options, num_resamples, confidence) -> "_Measure":
-        if num_resamples < 1 or not 0 < confidence < 1:
-            raise ValueError(
-                f"num_resamples must be at least 1 and confidence in (0, 1), found {num_resamples} and {confidence}"
-            )
+        check_resampling(num_resamples, confidence)
         if not 0 < limit <= 1:
             raise ValueError(f"limit must be in (0, 1], found {limit}")
         fmr_exact, options = checked_options(protocol, fmr, options)
@@ -172,6 +169,10 @@ class _Measure:
             return self.area(drawn)
         except UndefinedAreaError:
             return math.nan
+
+
+def _interval(samples: np.ndarray, confidence: float) -> list[float]:
+    return percentiles(samples[:, None], confidence)[:, 0].tolist()
 
 
 def _resampled(persons: ArrayLike | None) -> str:

@@ -43,7 +43,7 @@ def checked_options(protocol: str, fmr: float, options: dict[str, Any]) -> tuple
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
-    fmr_exact = exact(fmr)
+    fmr_exact = exact(fmr) if fmr == fmr else 0  # NaN is no fraction
     if not 0 < fmr_exact < 1:
         raise ValueError(f"fmr must be in (0, 1), found {fmr}")
     for name, value in options.items():

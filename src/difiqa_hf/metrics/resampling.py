@@ -23,11 +23,20 @@ def resamples(genuine: np.ndarray, persons: ArrayLike | None, num_resamples: int
         yield np.repeat(everything, np.where(genuine, first, first * second))
 
 
-def percentiles(samples: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Both ends of the central `confidence` of the samples that are not NaN."""
-    defined, tail = samples[~np.isnan(samples)], (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (np.nan, np.nan)
-    return float(low), float(high)
+def check_resampling(num_resamples: int, confidence: float) -> None:
+    """Raises ValueError for numbers that give no interval."""
+    if num_resamples < 1 or not 0 < confidence < 1:
+        raise ValueError(
+            f"num_resamples must be at least 1 and confidence in (0, 1), found {num_resamples} and {confidence}"
+        )
+
+
+def percentiles(samples: np.ndarray, confidence: float) -> np.ndarray:
+    """(2, points): both ends of the central `confidence` of the samples (num_resamples, points) that are not NaN."""
+    ends, tail = np.full((2, samples.shape[1]), np.nan), (1 - confidence) / 2
+    if (defined := ~np.isnan(samples).all(axis=0)).any():
+        ends[:, defined] = np.nanquantile(samples[:, defined], [tail, 1 - tail], axis=0)
+    return ends
 
 
 def _times(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from difiqa_hf.metrics.calibration import Calibration
 from difiqa_hf.metrics.comparisons import Comparisons
 from difiqa_hf.metrics.edc import curve
 from difiqa_hf.metrics.options import checked_options
-from difiqa_hf.metrics.resampling import resamples
+from difiqa_hf.metrics.resampling import check_resampling, percentiles, resamples
 from difiqa_hf.metrics.thresholds import exact
 
 FILE = "thresholds.json"
@@ -78,6 +78,7 @@ class ErrorsAbove:
             similarity, genuine, quality, fmr, images: as in `error_discard`, higher = better.
             persons: (N, 2) names; with them identities are resampled, else comparisons.
         """
+        check_resampling(num_resamples, confidence)
         calibration = Calibration.from_comparisons(similarity, genuine, quality, fmr=fmr, images=images)
         scores = np.asarray(scores, dtype=float)
         checked = Comparisons.checked(similarity, genuine, quality, images=images)
@@ -89,9 +90,6 @@ class ErrorsAbove:
                 steps = np.unique(drawn.quality[drawn.genuine])
                 fnmr = np.append(curve(drawn, "edc", fmr_exact, options).fnmr, np.nan)
                 samples[i] = fnmr[np.searchsorted(steps, scores)]
-        ends, tail = np.full((2, len(scores)), np.nan), (1 - confidence) / 2
-        if (defined := ~np.isnan(samples).all(axis=0)).any():
-            ends[:, defined] = np.nanquantile(samples[:, defined], [tail, 1 - tail], axis=0)
         left = np.append(calibration.curve.remaining_genuine, 0)[np.searchsorted(calibration.steps, scores)]
         return cls(
             comparisons,
@@ -102,7 +100,7 @@ class ErrorsAbove:
             calibration.curve.n_genuine,
             calibration.curve.n_impostor,
             calibration.expected_fnmr(scores),
-            *ends,
+            *percentiles(samples, confidence),
             left,
             confidence,
             "comparison" if persons is None else "identity",

@@ -15,11 +15,20 @@ def figures(table: str, fmr: float, protocol: str) -> dict:
     """
     from difiqa_hf.metrics import error_discard
 
-    rows = list(csv.DictReader(io.StringIO(table.strip())))
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    lines = csv.DictReader(io.StringIO(table.strip()))
+    lines.fieldnames = [name.strip() for name in lines.fieldnames or []]
+    missing = [name for name in COLUMNS if name not in lines.fieldnames]
     if missing:
         raise ValueError(f"the first line must name the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
-    similarity, genuine, quality = ([float(row[name]) for row in rows] for name in COLUMNS)
+    rows = []
+    for row in lines:
+        try:
+            rows.append([float(row[name] or "") for name in COLUMNS])
+        except ValueError as error:
+            raise ValueError(f"line {lines.line_num}: {error}") from error
+    if not rows:
+        raise ValueError("there are no comparisons below the first line")
+    similarity, genuine, quality = zip(*rows, strict=True)
     result = error_discard(similarity, genuine, quality, fmr=fmr, protocol=protocol)
     return {f"pAUC({limit})": result.pauc(limit) for limit in (0.2, 0.3)} | {
         "FNMR(0)": result.fnmr0,
@@ -38,7 +47,7 @@ def build():
         try:
             return figures(table, fmr, protocol)
         except ValueError as error:
-            raise gradio.Error(str(error)) from error
+            raise gradio.Error(str(error), print_exception=False) from error
 
     return gradio.Interface(
         show,
