@@ -44,7 +44,7 @@ def test_downloads_resume_or_fail_clearly(run, loopback, repository, tmp_path):
         Fault(paths["slow123"], "slow"),
         Fault(paths["stalled"], "stall"),
         Fault(paths["down1"], "error", status=500),
-        Fault("/api/models/net/listing-down", "error", status=503, times=99),
+        Fault("/api/models/net/listing-down", "error", status=521, times=99),  # 503: huggingface_hub waits 23 s first
         Fault(paths["lost-for-good"], "error", status=502, times=99),
         Fault(paths["always-reset"], "reset", times=99),
     ]
@@ -54,7 +54,7 @@ def test_downloads_resume_or_fail_clearly(run, loopback, repository, tmp_path):
         assert found[f"pipeline net/{name}"].get("result") == fine, found[f"pipeline net/{name}"]
     first, second = [ranges for method, path, ranges, _ in loopback.log if (method, path) == ("GET", paths["cut"])]
     assert first == "" and int(second.removeprefix("bytes=").removesuffix("-")) >= 10 * 2**20, "did not resume"
-    reasons = {"down1": "500", "lost-for-good": "502", "listing-down": "503", "always-reset": "broke 3 times"}
+    reasons = {"down1": "500", "lost-for-good": "502", "listing-down": "521", "always-reset": "broke 3 times"}
     for name, reason in reasons.items():
         assert reason in found[f"pipeline net/{name}"]["message"], found[f"pipeline net/{name}"]
     assert found["cache"]["broken"] == []

@@ -215,7 +215,7 @@ def _names_class(value, part: str, source: str | Path) -> bool:
 def _why_not(source: str, options: dict) -> str:
     """What the Hub says if asked for the files of a repository; a download falls back on the cache and keeps silent."""
     try:
-        HfApi(token=options.get("token")).list_repo_files(source, repo_type=options["repo_type"])
+        HfApi(token=options.get("token")).repo_info(source, repo_type=options["repo_type"])  # asked once, not six times
     except OSError as error:
         return str(error)
     return "the repository has no such files" + " or may not be asked" * bool(options.get("local_files_only"))
@@ -224,9 +224,10 @@ def _why_not(source: str, options: dict) -> str:
 def _pickles_of(source: str | Path, part: str, options: dict) -> list[str]:
     """Names of the repository's files that might be pickles, for the error message only."""
     try:
-        names = HfApi(token=options.get("token")).list_repo_files(str(source), revision=options.get("revision"))
+        info = HfApi(token=options.get("token")).repo_info(str(source), revision=options.get("revision"))
     except OSError:
         return []
+    names = [file.rfilename for file in info.siblings or []]
     return [name for name in names if str(Path(name).parent) == (part or ".") and Path(name).suffix in PICKLES]
 
 
