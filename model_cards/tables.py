@@ -19,7 +19,8 @@ Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `resu
 comparison and by person, thresholds, versions and hashes. Experiments: [shipped.json](experiments/shipped.json), what
 ships on all benchmarks; [methods.json](experiments/methods.json), all other methods on LFW and CFP-FP;
 [inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
-shipped one, unless another is named; the trained ones stand in [methods](../src/difiqa_hf/methods/README.md).
+shipped one, unless another is named; the trained ones stand in [methods](../src/difiqa_hf/methods/README.md). Their
+scores, image by image, lie in `results/scores`, which `difiqa evaluate --scores` goes on from.
 
 """
 CELLS = (
