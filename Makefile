@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench-batching bench-degradation bench-edc bench-methods bench-training clean
+.PHONY: help setup demo test test-slow lint cards bench-batching bench-degradation bench-edc bench-ijbc bench-methods bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k 
 bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, on DIFIQA_SHARED (minutes)
 	$(BIN)/python tests/bench/bench_batching.py --faces $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip \
 		-o model_cards/results/bench-batching.json
+
+bench-ijbc: $(STAMP)  ## IJB-C's protocol at full size on made-up features, files to figures (minutes, 4 GB)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_ijbc.py -o model_cards/results/bench-ijbc.json
 
 bench-methods: $(STAMP)  ## what every method costs an image, on DIFIQA_SHARED and the checkpoints of the experiment (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_methods.py --experiment model_cards/experiments/methods.json \
