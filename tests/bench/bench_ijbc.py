@@ -71,16 +71,18 @@ def made_up_pairs(rng: np.random.Generator) -> np.ndarray:
 
 
 class Stages:
-    """CPU seconds of each stage, and the largest memory of the process by its end."""
+    """CPU seconds of each stage, and the largest memory of the process in it."""
 
     def __init__(self):
         self.rows = []
 
     def __call__(self, name: str, function):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         start, cpu = time.perf_counter(), time.process_time()
         found = function()
-        row = {"stage": name, "cpu_seconds": round(time.process_time() - cpu, 1)}
-        self.rows.append(row | {"seconds": round(time.perf_counter() - start, 1), "peak_gb": peak_resident() / 1e9})
+        cpu, seconds = time.process_time() - cpu, time.perf_counter() - start
+        row = {"stage": name, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1)}
+        self.rows.append(row | {"peak_gb": round(peak_resident() / 1e9, 2)})
         print(self.rows[-1], file=sys.stderr, flush=True)
         return found
 

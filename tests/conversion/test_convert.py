@@ -152,7 +152,7 @@ def test_there_and_back_and_the_official_forward_pass(converted):
     assert back.keys() == converted.state.keys()
     assert all(torch.equal(back[key], converted.state[key]) for key in back)
     result = converted.result
-    assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(back), 0, 0)
+    assert (result.tensors, result.tensor_difference) == (len(back), 0) and result.probe_difference < 1e-5
 
 
 def test_folder_is_complete(converted, monkeypatch):

@@ -122,7 +122,8 @@ def forward(values: dict, x: torch.Tensor) -> torch.Tensor:
 def test_converted_network_is_the_published_one(hidden, with_description, tmp_path):
     values, described = weights(hidden), description(hidden) if with_description else None
     result = convert_checkpoint("faceqnet", write(tmp_path / "FaceQnet.h5", values, described), tmp_path / "out")
-    assert result.tensor_difference == result.probe_difference == 0 and result.tensors == len(values)
+    assert (result.tensors, result.tensor_difference) == (len(values), 0)
+    assert result.probe_difference < 1e-5  # on some processors sums depend on where in memory they lie
 
     method = create_method("faceqnet", checkpoint=tmp_path / "out")
     assert method.model.config.dropout == (0.5 if with_description else 0)

@@ -99,7 +99,7 @@ def test_released_graphs_convert(shared, width, tmp_path):
     """The folder scores as the graph, hence as the golden scores; its configuration holds the colour order."""
     file = shared / "weights" / "lightqnet" / f"lightqnet-{width}.pb"
     result = convert_checkpoint("lightqnet", file, tmp_path / "out")
-    assert result.probe_difference == 0 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
+    assert result.probe_difference < 1e-5 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
     converted = create_method("lightqnet", checkpoint=tmp_path / "out")
     assert converted.model.config.color_order == "bgr"
     assert AutoImageProcessor.from_pretrained(tmp_path / "out").color_order == "rgb"

