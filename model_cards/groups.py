@@ -43,10 +43,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder")
     args = parser.parse_args(argv)
     with args.scores.open(newline="") as scores, args.attributes.open(newline="") as attributes:
-        rows = list(csv.DictReader(scores))
-        groups = {row["path"]: row[args.by] for row in csv.DictReader(attributes)}
-    (method,) = {row["method"] for row in rows}
-    (revision,) = {row["revision"] for row in rows if row["status"] == "ok"}
+        rows, persons = list(csv.DictReader(scores)), csv.DictReader(attributes)
+        missing = {"path", args.by} - set(persons.fieldnames or ())
+        if missing:
+            parser.error(f"{args.attributes} lacks the column {', '.join(missing)}; found {persons.fieldnames}")
+        groups = {row["path"]: row[args.by] for row in persons}
+    scorers = {(row["method"], row["revision"]) for row in rows if row["status"] == "ok"}
+    if len(scorers) != 1:
+        parser.error(f"{args.scores} must hold the scores of one method and revision, found {sorted(scorers)}")
+    ((method, revision),) = scorers
     content = {"method": method, "revision": revision, "by": args.by, "groups": distributions(rows, groups)}
     path = args.output / f"groups-{method}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
