@@ -59,8 +59,10 @@ def test_round_trip_is_bit_exact(tmp_path):
     unet.save_pretrained(tmp_path)
     loaded = ReleasedUNet2DModel.from_pretrained(tmp_path)
     assert loaded.config.dim == 8
-    with torch.no_grad():
-        assert torch.equal(loaded(faces, 3).sample, unet(faces, 3).sample)
+    weights, found = unet.state_dict(), loaded.state_dict()
+    assert weights.keys() == found.keys() and all(torch.equal(found[name], weights[name]) for name in weights)
+    with torch.no_grad():  # on some processors the last digit depends on where in memory the weights lie
+        torch.testing.assert_close(loaded(faces, 3).sample, unet(faces, 3).sample, atol=1e-4, rtol=0)
 
 
 def test_half_precision_changes_little():
