@@ -50,8 +50,8 @@ SIBLINGS = {
 
 # The extras: imported inside functions, so that the package works without them.
 OPTIONAL = {
-    "cv2", "gradio", "h5py", "matplotlib", "onnx", "onnxruntime", "onnxscript", "pandas", "pooch", "scipy", "skimage",
-    "tensorboard", "torchmetrics",
+    "cv2", "gradio", "h5py", "matplotlib", "onnx", "onnxruntime", "onnxscript", "pandas", "pooch", "ray", "scipy",
+    "skimage", "tensorboard", "torchmetrics",
 }  # fmt: skip
 
 

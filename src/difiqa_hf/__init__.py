@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it; imported on first use, so that `import difiqa_hf` costs milliseconds
 _PUBLIC = {
+    "BatchScorer": "scoring.batches",
     "DifFIQAPipeline": "pipeline_difiqa",
     "DifFIQAPipelineOutput": "pipeline_difiqa",
     "DifFIQARegressor": "models.modeling_difiqa_regressor",

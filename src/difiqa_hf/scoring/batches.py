@@ -1,0 +1,59 @@
+"""`BatchScorer`: a column of batches scored by processes on one or many machines, such as those of Ray Data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from difiqa_hf.scoring.devices import hide_loading_bars, pick_device
+from difiqa_hf.scoring.scorer import FaceScorer
+
+ADDED = ("status", "quality", "percentile", "reason", "method", "revision")
+
+
+class BatchScorer:
+    """A class for `Dataset.map_batches` of Ray Data (extra `ray`): one row out for every row in, in their order.
+
+    Every process of Ray makes one, and loads the weights once. It needs nothing of Ray itself.
+
+    Args:
+        column: of the batch; each value is the bytes of a file, a path that all machines can read, or an array
+            (height, width[, 3]) uint8 RGB.
+        keep: whether the column stays in the result; false spares the transport of bytes that nobody needs again.
+        device: "auto" is the GPU that Ray gave to the process, or the CPU.
+        **options: of `FaceScorer`: method, detect, min_size, max_megapixels, batch_size and those of `create_method`.
+
+    Raises:
+        ValueError: for options that `FaceScorer` refuses, or a device that is not there.
+
+    Example:
+        >>> batch = BatchScorer("image", method="random")({"image": np.zeros((2, 112, 112, 3), np.uint8)})
+        >>> batch["status"].tolist()
+        ['ok', 'ok']
+    """
+
+    def __init__(self, column: str = "bytes", *, keep: bool = True, device: str = "auto", **options: Any):
+        hide_loading_bars()
+        self.column, self.keep = column, keep
+        self._scorer = FaceScorer(device=pick_device(device), **options)
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The batch with the columns of `ADDED`; of several faces the largest counts.
+
+        `quality` and `percentile` are float64, NaN where there is none: the type of a column must not depend on what
+        is in one batch. `reason` says why there is none.
+
+        Raises:
+            ValueError: if the batch lacks the column, or has one that would be overwritten.
+        """
+        if self.column not in batch:
+            raise ValueError(f"the batch has no column {self.column!r}, only {', '.join(batch)}; name one by column=…")
+        if taken := [name for name in ADDED if name in batch]:
+            raise ValueError(f"the batch has a column {', '.join(taken)} already: rename or drop it first")
+        rows = self._scorer.many(batch[self.column])
+        kept = {name: values for name, values in batch.items() if self.keep or name != self.column}
+        return kept | {name: _values(name, [getattr(row, name) for row in rows]) for name in ADDED}
+
+
+def _values(name: str, values: list) -> np.ndarray:
+    return np.array(values, dtype=float if name in ("quality", "percentile") else object)  # None becomes NaN
