@@ -2,6 +2,7 @@
 
 import io
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from difiqa_hf.scoring import UnreadableImageError, expand, named_paths, sources
+from difiqa_hf.scoring import UnreadableImageError, expand, find_images, named_paths, score_files, sources
 from difiqa_hf.scoring.sources import VIDEOS
+from toys import Brightness
 
 
 @pytest.fixture
@@ -125,3 +127,25 @@ def test_a_list_of_paths(separator):
     listing = io.BytesIO(separator.join(names) + separator)
     found = list(named_paths(["x", "-"], listing, b"\0" if separator == b"\0" else b"\n"))
     assert [os.fsencode(path) for path in found] == [b"x", *names]
+
+
+def test_a_folder_that_can_be_listed_but_not_entered_costs_its_rows_only():
+    """As root everything may be entered: the test steps down, where pytest's own folders are closed to it."""
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        locked = Path(name) / "locked"
+        locked.mkdir()
+        Path(name).chmod(0o755)
+        for place in (Path(name) / "open.png", locked / "a.png"):
+            Image.new("RGB", (112, 112)).save(place)
+        locked.chmod(0o444)
+        try:
+            os.seteuid(65534 if user == 0 else user)
+            paths = list(find_images([Path(name), locked / "a.png", locked / "b.zip"]))
+            rows = [(row.path.name, row.status) for row in score_files(paths, Brightness())]
+            kinds = [source.path.name for source in expand(paths)]
+        finally:
+            os.seteuid(user)
+            locked.chmod(0o755)
+    assert sorted(rows) == [("a.png", "unreadable")] * 2 + [("b.zip", "unreadable"), ("open.png", "ok")]
+    assert sorted(kinds) == ["a.png", "a.png", "b.zip", "open.png"]

@@ -85,11 +85,11 @@ def make_detector(args: argparse.Namespace):
 
 def list_files(args: argparse.Namespace) -> tuple[list[Path], bool]:
     """Every file once, in order, and whether all that was asked for exists."""
-    from difiqa_hf.scoring import find_images, named_paths
+    from difiqa_hf.scoring import allowed, find_images, named_paths
 
     named = list(named_paths(args.paths, sys.stdin.buffer, b"\0" if args.null else b"\n"))
     files = list(dict.fromkeys(find_images(named)))
-    return files, bool(files) and all(path.exists() for path in named)
+    return files, bool(files) and all(allowed(path.exists) for path in named)
 
 
 def read_sources(args: argparse.Namespace, files: list[Path]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from difiqa_hf.scoring.devices import hide_loading_bars, pick_device
 from difiqa_hf.scoring.output import open_output
-from difiqa_hf.scoring.reading import UnreadableImageError, read_image
+from difiqa_hf.scoring.reading import UnreadableImageError, allowed, read_image
 from difiqa_hf.scoring.rows import COLUMNS, STATUSES, Bands, Row, path_cell
 from difiqa_hf.scoring.run import Crop, cut_crops, score_chunks, score_files
 from difiqa_hf.scoring.shares import open_share
@@ -17,6 +17,7 @@ __all__ = [
     "Row",
     "Source",
     "UnreadableImageError",
+    "allowed",
     "cut_crops",
     "expand",
     "find_images",

@@ -188,7 +188,7 @@ def kind_of(name: str, kind: str | None = None) -> str:
     Raises:
         ValueError: for a folder.
     """
-    if Path(name).is_dir():
+    if name != "-" and Path(name).is_dir():
         raise ValueError(f"the output {name} is a folder; name a file in it")
     return kind or {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(Path(name).suffix, "csv")
 

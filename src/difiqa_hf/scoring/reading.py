@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,15 +21,26 @@ class UnreadableImageError(ValueError):
     """A file that is no image, is broken, or is too large; the message is the reason."""
 
 
+def allowed(question: Callable[[], bool]) -> bool:
+    """What `Path.is_file` or one of its like answers; no where they raise, in a folder that may not be entered."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
 def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
     """An image file as upright 8-bit RGB; threads may read at the same time.
 
     Raises:
         UnreadableImageError: with the reason, whatever is wrong with the file.
     """
-    if not path.is_file():  # a pipe, for example, would block
-        kind = "a link to nothing" if path.is_symlink() else "no such file"
-        raise UnreadableImageError("not a regular file" if path.exists() else kind)
+    try:
+        if not path.is_file():  # a pipe, for example, would block
+            kind = "a link to nothing" if path.is_symlink() else "no such file"
+            raise UnreadableImageError("not a regular file" if path.exists() else kind)
+    except OSError as error:  # its folder may not be entered
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     return decode(path, max_megapixels)
 
 

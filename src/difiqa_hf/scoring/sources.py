@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from difiqa_hf.scoring.reading import UnreadableImageError, decode, read_image
+from difiqa_hf.scoring.reading import UnreadableImageError, allowed, decode, read_image
 
 # what a folder is searched for; a file named explicitly is read whatever it is called
 _JPEG, _NETPBM = (".jfif", ".jpe", ".jpeg", ".jpg"), (".pgm", ".pnm", ".ppm")
@@ -63,7 +63,7 @@ def find_images(paths: Iterable[Path]) -> Iterator[Path]:
     A folder that cannot be listed is yielded itself, so that it becomes a row. Linked folders are not followed.
     """
     for path in paths:
-        if not path.is_dir():
+        if not allowed(path.is_dir):
             yield path
             continue
         unlisted: list[OSError] = []
@@ -82,9 +82,9 @@ def expand(paths: Iterable[Path], frames_per_second: float | None = None) -> Ite
     """
     for path in paths:
         kind, stamp = path.suffix.lower(), _stamp(path)
-        if kind == ".zip" and path.is_file():
+        if kind == ".zip" and allowed(path.is_file):
             yield from _members(path, stamp)
-        elif kind in VIDEOS and path.is_file():
+        elif kind in VIDEOS and allowed(path.is_file):
             yield from _frames(path, stamp, frames_per_second)
         else:
             yield file_source(path, stamp)
