@@ -1,11 +1,10 @@
 """The page of all quality methods: what each declares, how it was trained here, what batching is worth."""
 
 import json
-from pathlib import Path
 
 from difiqa_hf.methods.registry import describe_methods
+from tables import RESULTS
 
-RESULTS = Path(__file__).parent / "results"
 COLUMNS = {
     "method": "name",
     "kind": "kind",

@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from math import inf
 from pathlib import Path
 from statistics import mean
 
@@ -64,9 +65,9 @@ def table(rows: list[dict]) -> str:
     fnmr = {row["recognizer"]: row["fnmr0"] for row in rows}
     lines = ["| quality | " + " | ".join(recognizers) + " | mean | ms |", "|---|" + "---|" * (len(recognizers) + 2)]
     lines.append("| FNMR(0) | " + " | ".join(f"{100 * fnmr[name]:.2f} %" for name in recognizers) + " | | |")
-    for method in sorted(found, key=lambda method: average(found[method]).replace("-", "unknown")):
-        figures = [*map(cell, found[method]), average(found[method]), cost(method)]
-        lines.append(f"| {method} | " + " | ".join(figures) + " |")
+    for method in sorted(found, key=lambda method: average(found[method])):
+        mean_cell = "-" if average(found[method]) == inf else f"{average(found[method]):.3f}"
+        lines.append(f"| {method} | " + " | ".join([*map(cell, found[method]), mean_cell, cost(method)]) + " |")
     return "\n".join(lines)
 
 
@@ -96,10 +97,10 @@ def cost(method: str) -> str:
     return f"{costs()[method]:.3g}" if method in costs() else "-"
 
 
-def average(rows: list[dict | None]) -> str:
-    """Mean of pAUC(.3) over the recognisers, if none is missing."""
+def average(rows: list[dict | None]) -> float:
+    """Mean of pAUC(.3) over the recognisers; infinite if one is missing."""
     values = [row and row["pauc"]["0.3"] for row in rows]
-    return "-" if None in values else f"{mean(values):.3f}"
+    return inf if None in values else mean(values)
 
 
 def results_section(rows: list[dict]) -> str:
