@@ -40,3 +40,16 @@ def test_what_several_processes_cannot_share(tmp_path, monkeypatch, capsys):
     Image.new("RGB", (112, 112)).save(tmp_path / "a.png")
     assert main(["score", str(tmp_path), "--method", "random"]) == 1
     assert "2 processes cannot share stdout; name a file by -o" in capsys.readouterr().err
+
+
+def test_what_another_number_of_processes_has_left_is_not_lost(tmp_path, capsys):
+    Image.new("RGB", (112, 112)).save(tmp_path / "a.png")
+    left = [tmp_path / f"scores.csv.{index}-of-2.{name}" for index in range(2) for name in ("partial", "progress")]
+    other = tmp_path / "scores.csv.old.progress"
+    for path in (*left, other):
+        path.write_text("rows")
+    command = ["score", str(tmp_path / "a.png"), "--method", "random", "-o", str(tmp_path / "scores.csv")]
+    assert main(command) == 1 and all(path.exists() for path in left)
+    assert "left by a run of another number of processes than 1" in capsys.readouterr().err
+    assert main([*command, "--restart"]) == 0
+    assert not any(path.exists() for path in left) and other.exists()

@@ -6,9 +6,11 @@ chunk is cut off when the same command is given again. `scores.csv` takes its na
 """
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +23,7 @@ from difiqa_hf.scoring.rows import COLUMNS, Row, csv_line
 from difiqa_hf.scoring.sources import Source
 
 FORMATS = ("csv", "jsonl", "parquet")
+LOG = re.compile(r"(\.\d+-of-\d+)?\.progress")  # what follows the name of the result
 ROW_GROUP = 50_000  # rows of a Parquet file that are in memory at once
 
 
@@ -31,6 +34,7 @@ class Progress:
         files: status -> number of files.
         rows: number of rows.
         chunks: number of chunks.
+        resumed: how many of them an interrupted run had left.
     """
 
     def __init__(self):
@@ -173,6 +177,7 @@ def open_output(
         yield Stream(sys.stdout, columns, kind)
         return
     path = Path(name)
+    refuse_other_runs(path, 1, restart)
     output = ResumableFile(path, columns, kind, settings or {}, restart)
     try:
         yield output
@@ -180,6 +185,25 @@ def open_output(
         output.close()
     finish(output.partial, path, columns, kind)
     output.log_path.unlink()
+
+
+def refuse_other_runs(path: Path, count: int, restart: bool) -> None:
+    """Delete (`restart`) what a killed run of another number of processes than `count` has left.
+
+    Raises:
+        ValueError: without `restart`: the rows must not be lost by accident.
+    """
+    own = {f"{path.name}.progress"} if count == 1 else {f"{path.name}.{i}-of-{count}.progress" for i in range(count)}
+    for log in path.parent.glob(f"{glob.escape(path.name)}*.progress"):
+        if log.name in own or not LOG.fullmatch(log.name.removeprefix(path.name)):
+            continue
+        if not restart:
+            raise ValueError(
+                f"{log} was left by a run of another number of processes than {count}; launch as many again to finish "
+                "it, or --restart to begin anew"
+            )
+        log.with_suffix(".partial").unlink(missing_ok=True)
+        log.unlink(missing_ok=True)  # another process may be quicker
 
 
 def kind_of(name: str, kind: str | None = None) -> str:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from difiqa_hf.scoring.output import Progress, ResumableFile, finish, header, kind_of
+from difiqa_hf.scoring.output import Progress, ResumableFile, finish, header, kind_of, refuse_other_runs
 
 
 @contextmanager
@@ -27,20 +27,22 @@ def open_share(
     Raises:
         ValueError: for stdout or a folder, or the unfinished file of a run with other settings or processes.
     """
+    from accelerate.utils import gather_object
+
     if name == "-":
         raise ValueError(f"{state.num_processes} processes cannot share stdout; name a file by -o")
     path, kind, count = Path(name), kind_of(name, kind), state.num_processes
     shares = [path.with_name(f"{path.name}.{index}-of-{count}") for index in range(count)]
-    own = ResumableFile(
-        shares[state.process_index], columns, kind, settings | {"processes": count, "process": state.process_index},
-        restart,
-    )  # fmt: skip
+    refuse_other_runs(path, count, restart)
+    own = ResumableFile(shares[state.process_index], columns, kind, settings, restart)
     try:
         yield own
     finally:
         own.close()
     state.wait_for_everyone()
+    resumed = sum(gather_object([own.progress.resumed]))
     own.progress = total(shares)
+    own.progress.resumed = resumed
     state.wait_for_everyone()  # before they are deleted
     if state.is_main_process:
         merge(shares, path, columns, kind)
