@@ -12,8 +12,8 @@ from difiqa_hf.methods import QualityMethod
 
 
 def scores_file(folder: str | Path, available: Available, method: QualityMethod) -> Path:
-    """`folder/<benchmark>/<method>-<hash of all that its scores depend on>.parquet`."""
-    digest = hashlib.sha256(method.fingerprint.encode()).hexdigest()[:8]
+    """`folder/<benchmark>/<method>-<hash of the images and of all that its scores depend on>.parquet`."""
+    digest = hashlib.sha256(f"{available.content}\n{method.fingerprint}".encode()).hexdigest()[:8]
     return Path(folder) / available.benchmark.name / f"{method.name}-{digest}.parquet"
 
 
