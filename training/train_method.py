@@ -23,8 +23,9 @@ from people import batches, read_people
 
 # preset -> optimiser, peak learning rate, weight decay, drops of the rate (x .1 at these fractions of the run; none: a
 # cosine with warm-up), epochs, people x images a batch, options of the objective
-# The first is the paper's or its code's, as far as they say (the epochs of faceqnet, pcnet, lightqnet and pfe are ours:
-# they count steps, or say nothing; faceqgen is pix2pix's), the second for 12,000 images and minutes on one core.
+# The first is the paper's or its code's, as far as they say; ours are the epochs of faceqnet, pcnet, lightqnet and pfe
+# (they count steps, or say nothing), pcnet's rate and decay, faceqgen but for pix2pix's rate, and torch's betas and eps
+# for Adam (SDD-FIQA: .9, .99, 1e-6; pix2pix: .5). The second is for 12,000 images and minutes on one core.
 PRESETS = {
     "sdd-fiqa":        dict(adam=True,  lr=1e-4, decay=5e-4, drops=(1/4, 1/2),      epochs=20, people=5000, images=1),
     "sdd-fiqa-small":  dict(adam=True,  lr=5e-4, decay=0.0,  drops=None,            epochs=2,  people=64,   images=1),

@@ -124,7 +124,7 @@ def _model_path(model: str | os.PathLike | None) -> Path:
         except Exception as error:  # offline, blocked, moved: the remedy is the same
             raise FileNotFoundError(
                 f"could not get the face detector {MODEL_REPOSITORY}/{MODEL_FILE} ({type(error).__name__}); "
-                f"download that file and name it by model=… or the environment variable {MODEL_VARIABLE}"
+                f"download that file and name it by the environment variable {MODEL_VARIABLE} (in Python: model=…)"
             ) from error
     if not Path(model).is_file():
         raise FileNotFoundError(f"no face detector at {model} (argument, or environment variable {MODEL_VARIABLE})")

@@ -68,15 +68,19 @@ def classifiability_loss(quality: Tensor, target: Tensor) -> Tensor:
     return F.smooth_l1_loss(quality, target, beta=0.5)
 
 
+MAGFACE_LENGTHS = (10.0, 110.0)  # l and u: embeddings are taken to be between them
+
+
 def magface_margin(length: Tensor, low: float = 0.45, high: float = 0.8) -> Tensor:
     """MagFace's margin m(a) (batch,): linear in the embedding's length a, from `low` at 10 to `high` at 110."""
-    return low + (high - low) / (110 - 10) * (length.clamp(10, 110) - 10)
+    shortest, longest = MAGFACE_LENGTHS
+    return low + (high - low) / (longest - shortest) * (length.clamp(shortest, longest) - shortest)
 
 
-def magface_regulariser(length: Tensor, upper: float = 110.0) -> Tensor:
+def magface_regulariser(length: Tensor) -> Tensor:
     """MagFace's g(a) = a / u^2 + 1 / a (batch,), smallest at a = u: longer is better for what is easy to classify."""
-    length = length.clamp(10, upper)
-    return length / upper**2 + 1 / length
+    length = length.clamp(*MAGFACE_LENGTHS)
+    return length / MAGFACE_LENGTHS[1] ** 2 + 1 / length
 
 
 def _pairs(identities: Tensor) -> tuple[Tensor, Tensor]:

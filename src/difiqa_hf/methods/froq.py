@@ -74,7 +74,7 @@ class FROQ(RecognizerMethod):
         if self.calibration is None:
             raise ValueError(
                 "FROQ is not calibrated: call calibrate(pixel_values) with a few hundred ordinary faces, "
-                "or pass checkpoint=…, a folder of save_pretrained"
+                "or pass checkpoint=…, a folder of save_pretrained (--method froq=FOLDER)"
             )
         layers = {name: self.recognizer.get_submodule(name) for name in self.calibration.layers}
         return self._norms(pixel_values, layers).mean(1)

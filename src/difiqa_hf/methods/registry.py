@@ -53,11 +53,15 @@ def create_method(name: str, **options: Any) -> QualityMethod:
     method, checkpoint = method_class(name), name.partition("=")[2]
     if checkpoint and not method.has_weights:
         raise ValueError(f"{method.name} has no weights of its own, found {name!r}; pass recognizer=…")
-    if str(checkpoint or options.get("checkpoint", "")).endswith(".onnx"):
+    if checkpoint and options.get("checkpoint") is not None:
+        raise ValueError(f"{name!r} and checkpoint={options['checkpoint']!r} name two checkpoints; leave one out")
+    if checkpoint:
+        options["checkpoint"] = checkpoint
+    if str(options.get("checkpoint", "")).endswith(".onnx"):
         from difiqa_hf.methods.onnx import OnnxMethod
 
-        return OnnxMethod(method, **options | ({"checkpoint": checkpoint} if checkpoint else {}))
-    return method(**options, **({"checkpoint": checkpoint} if checkpoint else {}))
+        return OnnxMethod(method, **options)
+    return method(**options)
 
 
 def list_methods(kind: str | None = None) -> list[str]:
