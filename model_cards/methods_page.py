@@ -22,11 +22,17 @@ a better image, always. To add one: a class in a file of its own and a line in `
 {declared}
 
 [RESULTS.md](../../../model_cards/RESULTS.md) has the figures of all on real benchmarks. Those that need training were
-trained once at a small scale, all on the same images and from the same backbone, by the commands in
-[training](../../../training/README.md). Their weights are not shipped; recipes and hashes
-([training.json](../../../model_cards/results/training.json)):
+trained once at a small scale, all on the same images, by the commands in [training](../../../training/README.md). All
+start from the same backbone, the shipped recogniser (an iResNet of 1.2 M parameters), but FaceQgen and LightQNet, which
+are networks of their own. Their weights are not shipped; recipes and hashes
+([training.json](../../../model_cards/results/training.json); CPU min: of the steps, without what frozen networks say of
+the images, 4 minutes once for all):
 
 {trained}
+
+What they cost (the paper's Table 3; `make bench-methods`):
+
+{cost}
 
 FaceQAN and GraFIQs score batches; the authors' scripts one image at a time (`make bench-batching`):
 
@@ -38,6 +44,7 @@ def methods_page() -> str:
     return PAGE.format(
         declared=table(COLUMNS, ([row[field].rstrip(".") for field in COLUMNS.values()] for row in describe_methods())),
         trained=trained_section(json.loads((RESULTS / "training.json").read_text())["trained"]),
+        cost=cost_section(json.loads((RESULTS / "bench-methods.json").read_text())),
         batching=batching_section(json.loads((RESULTS / "bench-batching.json").read_text())),
     )
 
@@ -66,6 +73,23 @@ def trained_row(run: dict) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def cost_section(bench: dict) -> str:
+    """Time and memory of each method, the cheapest first."""
+    head = ("method", "CPU ms an image", "images a second", "peak memory of the process, GB")
+    rows = sorted(bench["results"], key=lambda row: row["ms"])
+    cells = ((row["method"], f"{row['ms']:.3g}", f"{1000 / row['ms']:,.3g}", f"{row['peak_gb']:g}") for row in rows)
+    return f"{table(head, cells)}\n\nA batch of {bench['batch_size']} aligned faces, {machine(bench)}"
+
+
+def machine(bench: dict) -> str:
+    """Where and how it was measured."""
+    hardware = bench["hardware"]
+    return (
+        f"{hardware['processor']}, threads: {bench['threads']}, load {hardware['load_average_at_start']:g}, "
+        f"torch {bench['versions']['torch']}: CPU time."
+    )
+
+
 def batching_section(bench: dict) -> str:
     """CPU milliseconds an image, both ways, and whether the scores are the same."""
     lines = [
@@ -78,9 +102,6 @@ def batching_section(bench: dict) -> str:
             f"| {row['method']} | {row['one_at_a_time_ms']:g} | {row['batched_ms']:g} | {factor:.2f} | "
             f"{row['largest_difference']:.1e} (largest score {row['largest_score']:.3g}) |"
         )
-    hardware, first = bench["hardware"], bench["results"][0]
-    return "\n".join([*lines, "", (
-        f"{first['images']} images, batches of {first['batch_size']}, {bench['recognizer']}, {hardware['processor']}, "
-        f"threads: {bench['threads']}, load {hardware['load_average_at_start']:g}, "
-        f"torch {bench['versions']['torch']}: CPU time."
-    )])  # fmt: skip
+    first = bench["results"][0]
+    where = f"{first['images']} images, batches of {first['batch_size']}, {bench['recognizer']}, {machine(bench)}"
+    return "\n".join([*lines, "", where])

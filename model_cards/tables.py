@@ -20,17 +20,19 @@ Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `resu
 comparison and by person, thresholds, versions and hashes. Experiments: [shipped.json](experiments/shipped.json), what
 ships on all benchmarks; [methods.json](experiments/methods.json), all other methods on LFW and CFP-FP;
 [inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
-shipped one, unless another is named; the trained ones stand in [methods](../src/difiqa_hf/methods/README.md). Their
-scores, image by image, lie in `results/scores`, which `difiqa evaluate --scores` goes on from.
+shipped one, which is weak: another one inside may say more. The trained ones stand in
+[methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, which `difiqa evaluate
+--scores` goes on from: on LFW and CFP-FP of all methods but DifFIQA, on CFP-FF, not evaluated yet, but FaceQAN too.
 
 """
 CELLS = (
     "A cell: pAUC(.2) / **pAUC(.3)** [95 % bootstrap interval by comparison], lower is better; scores that say nothing "
     "come out near 1. Mean: of pAUC(.3). ms: CPU milliseconds an image on one core, in batches of 32."
 )
+BASELINE = "difiqa-r"
 MARKS = (
-    "▲ better, ▼ worse than `{baseline}` at the 5 % level (paired bootstrap by comparison); without mark the data "
-    "cannot tell."
+    f"▲ better, ▼ worse than `{BASELINE}` at the 5 % level (paired bootstrap by comparison); without mark the data "
+    "cannot tell; · not compared with it."
 )
 
 
@@ -80,9 +82,13 @@ def cell(row: dict | None) -> str:
 
 
 def mark(row: dict) -> str:
-    """How the row compares with the experiment's baseline, where that is certain enough."""
-    paired = row.get("baseline") and row.get("against_baseline")  # early files do not name theirs
-    if not paired or paired["p_value"] > DOUBT:
+    """How the row compares with the baseline, where that was tested and is certain enough."""
+    if label(row) == BASELINE:
+        return ""
+    if row.get("baseline") != BASELINE:
+        return " ·"
+    paired = row["against_baseline"]
+    if paired["p_value"] > DOUBT:
         return ""
     return " ▲" if paired["difference"] < 0 else " ▼"
 
@@ -105,8 +111,7 @@ def average(rows: list[dict | None]) -> float:
 
 def results_section(rows: list[dict]) -> str:
     """All tables, each with its protocol, size and files, and how to read them."""
-    baselines = dict.fromkeys(row["baseline"] for row in rows if row.get("baseline"))
-    parts = ["\n".join([CELLS, *(MARKS.format(baseline=baseline) for baseline in baselines)])]
+    parts = [f"{CELLS}\n{MARKS}"]
     for name, title in BENCHMARKS.items():
         chosen = [row for row in rows if row["benchmark"] == name]
         if chosen:
@@ -129,7 +134,7 @@ def summary(rows: list[dict]) -> str:
         for method, values in found.items()
         if all(name in values and None not in values[name] for name in names)
     }
-    files = {row["benchmark"]: row["file"] for row in rows}
+    files = {row["benchmark"]: row["file"] for row in rows if label(row) == "difiqa"}  # of what ships
     titles = [f"[{BENCHMARKS[name].split(',')[0].split(':')[0]}](model_cards/results/{files[name]})" for name in names]
     lines = ["| quality | " + " | ".join(titles) + " | mean | ms |", "|---|" + "---:|" * (len(names) + 2)]
     for method, values in sorted(complete.items(), key=lambda item: mean(item[1])):
