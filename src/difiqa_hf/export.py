@@ -102,7 +102,7 @@ class QualityGraph(nn.Module):
 
     def __init__(self, method: NetworkMethod):
         super().__init__()
-        self.model, self._score = method.model, method.score
+        self.model, self._score = method.network, method.score
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         return self._score(pixel_values)

@@ -46,7 +46,8 @@ def load_recognizer(source: str | Path | None = None, device: str | torch.device
         raise FileNotFoundError(f"no recogniser at {source}")
     else:
         model = load_strictly(source, **options)
-    return model.requires_grad_(False).eval().to(device)
+    # channels-last: up to a third quicker on a CPU
+    return model.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
 
 
 def load_strictly(source: str | Path, variant: str | None = None, subfolder: str = "", **hub) -> PreTrainedModel:

@@ -13,6 +13,7 @@ from transformers.utils import cached_file
 
 from difiqa_hf.hub import push_folder
 from difiqa_hf.image_processing import check_pixel_values
+from difiqa_hf.inference import for_inference
 from difiqa_hf.metrics.threshold_card import FILE as CARD
 from difiqa_hf.metrics.threshold_card import ThresholdCard
 from difiqa_hf.recognizers import load_strictly, recognizer_fingerprint, resolve_recognizer, weights_revision
@@ -163,6 +164,10 @@ class RecognizerMethod(QualityMethod):
 class NetworkMethod(QualityMethod):
     """A method that is one network of ours: `quality` of its output, or what `score` makes of it.
 
+    Attributes:
+        model: the network as it was loaded, to be saved.
+        network: the copy that scores, see `inference.for_inference`.
+
     Args:
         checkpoint: folder or Hub repository of one of our networks, or the network itself.
         device: where to run.
@@ -181,6 +186,7 @@ class NetworkMethod(QualityMethod):
         self.fingerprint = f"{self.name} {recognizer_fingerprint(self.model)}"
         self._percentiles = read_percentiles(self.model.config)
         self._origin = getattr(self.model, "name_or_path", None)
+        self.network = for_inference(self.model)
 
     def load(self, checkpoint) -> nn.Module:
         """The network of a checkpoint; where none is named, the shipped one of those methods that have one."""
@@ -196,7 +202,7 @@ class NetworkMethod(QualityMethod):
         return checkpoint
 
     def score(self, pixel_values: Tensor) -> Tensor:
-        quality = getattr(self.model(pixel_values.to(self.device)), "quality", None)
+        quality = getattr(self.network(pixel_values.to(self.device)), "quality", None)
         if quality is None:
             raise ValueError(f"{self.name} needs a network with a quality output, {type(self.model).__name__} has none")
         return quality

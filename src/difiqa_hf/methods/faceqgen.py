@@ -43,8 +43,8 @@ class FaceQgen(NetworkMethod):
     def score(self, pixel_values: Tensor) -> Tensor:
         x = pixel_values.to(self.device, torch.float32)
         if self.measure == "discriminator":
-            return self.model.discriminate(x)
-        restored = self.model.restore(x).float()
+            return self.network.discriminate(x)
+        restored = self.network.restore(x).float()
         return ssim(x, restored) if self.measure == "ssim" else -(x - restored).square().mean(dim=(1, 2, 3))
 
 

@@ -29,4 +29,4 @@ class MagFace(NetworkMethod):
     )
 
     def score(self, pixel_values: Tensor) -> Tensor:
-        return embed(self.model, pixel_values.to(self.device)).norm(dim=1)
+        return embed(self.network, pixel_values.to(self.device)).norm(dim=1)

@@ -37,7 +37,7 @@ class PFE(NetworkMethod):
         self.fingerprint += f" reduction={reduction}"
 
     def score(self, pixel_values: Tensor) -> Tensor:
-        log_variance = getattr(self.model(pixel_values.to(self.device)), "log_variance", None)
+        log_variance = getattr(self.network(pixel_values.to(self.device)), "log_variance", None)
         if log_variance is None:
             raise ValueError(f"pfe needs a network with a log_variance, {type(self.model).__name__} has none")
         return pfe_quality(log_variance, self.reduction)
