@@ -94,7 +94,7 @@ def test_restore_calls_the_network_once_an_index_and_returns_its_last_prediction
         return target
 
     noise = NoiseStream([1], target.shape[1:])
-    restored = restore(denoise, images(1, 6), 4, alpha_bar, noise)
+    restored = restore(denoise, images(1, 6), range(4, -1, -1), alpha_bar, noise)
     assert calls == [4, 3, 2, 1, 0]
     assert torch.allclose(restored, target, atol=1e-6)  # at index 0 the posterior is the prediction itself
 

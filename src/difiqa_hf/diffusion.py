@@ -53,60 +53,76 @@ def blend(clean: Tensor, degraded: Tensor, timestep: Tensor, degradation_timeste
     return (1 - weight) * clean + weight * degraded
 
 
-def posterior(restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor) -> tuple[Tensor, float]:
+def posterior(
+    restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor, target: int | None = None
+) -> tuple[Tensor, float]:
     """Eq. 3 and 4: mean (batch, 3, height, width) and standard deviation of q(x_{t-1} | x_t, x_0 = restored).
+
+    The same for any earlier index: `target` is what becomes of t - 1.
 
     The paper prints sqrt(alpha-bar_t) before (1 - alpha-bar_{t-1}); sqrt(alpha_t) is meant, and used.
     """
     alpha = alpha_bar[timestep].item()
-    previous = alpha_bar[timestep - 1].item() if timestep > 0 else 1.0
+    target = timestep - 1 if target is None else target
+    previous = alpha_bar[target].item() if target >= 0 else 1.0
     beta = 1 - alpha / previous
     mean = (math.sqrt(previous) * beta / (1 - alpha)) * restored
     mean = mean + (math.sqrt(alpha / previous) * (1 - previous) / (1 - alpha)) * noisy
     return mean, math.sqrt((1 - previous) / (1 - alpha) * beta)
 
 
-def released_posterior(restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor) -> tuple[Tensor, float]:
+def released_posterior(
+    restored: Tensor, noisy: Tensor, timestep: int, alpha_bar: Tensor, target: int | None = None
+) -> tuple[Tensor, float]:
     """`posterior` as the released code computes it: DDIM at eta = 1, in float32.
 
     There 1 - alpha-bar cancels, which makes the deviation wrong by 1e-4 and the weight of the noise by up to 7e-4. Its
     published scores contain that; the images that it restores differ visibly in the third digit.
     """
-    if timestep == 0:
+    target = timestep - 1 if target is None else target
+    if target < 0:
         return restored, 0.0
     exact = alpha_bar[timestep].item()
-    now, then = alpha_bar[timestep].float(), alpha_bar[timestep - 1].float()
+    now, then = alpha_bar[timestep].float(), alpha_bar[target].float()
     epsilon = (math.sqrt(1 / exact) * noisy - restored) / math.sqrt(1 / exact - 1)
     deviation = ((1 - now / then) * (1 - then) / (1 - now)).sqrt()
     mean = restored * then.sqrt().item() + (1 - then - deviation**2).sqrt().item() * epsilon
     return mean, deviation.item()
 
 
+def backward_indices(timestep: int, steps: int | None = None) -> list[int]:
+    """Where the denoiser is asked on the way back from `timestep`: everywhere, or at `steps` evenly spaced indices."""
+    count = timestep + 1
+    return [timestep - i * count // (steps or count) for i in range(steps or count)]
+
+
 def restore(
     denoise: Callable[[Tensor, int], Tensor],
     noisy: Tensor,
-    timestep: int,
+    indices: Sequence[int],
     alpha_bar: Tensor,
     draw: Callable[[], Tensor],
-    step: Callable[[Tensor, Tensor, int, Tensor], tuple[Tensor, float]] = posterior,
+    step: Callable[..., tuple[Tensor, float]] = posterior,
 ) -> Tensor:
-    """Backward process: from `noisy` at index `timestep` down to x-hat by Eq. 3, one network call an index.
+    """Backward process: from `noisy` down to x-hat by Eq. 3, one network call an index.
 
     Args:
         denoise: (x_t, t) -> predicted x_0, same shape; clamped here to [-1, 1].
-        noisy: (batch, 3, height, width) at 0-based index `timestep`.
-        draw: returns fresh standard normal noise of that shape; called once for every index above 0.
+        noisy: (batch, 3, height, width) at the first of `indices`.
+        indices: 0-based, falling, see `backward_indices`; what the network predicts at the last one is x-hat.
+        draw: returns fresh standard normal noise of that shape; called once between two indices.
         step: mean and standard deviation of one step back.
 
     Returns:
         Restored images (batch, 3, height, width) in [-1, 1], float32.
     """
     sample = noisy
-    for t in range(timestep, -1, -1):
-        sample, deviation = step(denoise(sample, t).float().clamp(-1, 1), sample, t, alpha_bar)
-        if t > 0:
-            sample = sample + deviation * draw()
-    return sample
+    for t, target in zip(indices, (*indices[1:], None), strict=True):
+        restored = denoise(sample, t).float().clamp(-1, 1)
+        if target is not None:
+            mean, deviation = step(restored, sample, t, alpha_bar, target)
+            sample = mean + deviation * draw()
+    return restored
 
 
 def stable_seed(*parts: object) -> int:

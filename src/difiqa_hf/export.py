@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from difiqa_hf import __version__
 from difiqa_hf.alignment import ARCFACE_TEMPLATE
 from difiqa_hf.conversion.network import probe_images
-from difiqa_hf.diffusion import alphas_cumprod, posterior, restore
+from difiqa_hf.diffusion import alphas_cumprod, backward_indices, restore
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import QualityMethod
 from difiqa_hf.methods.base import NetworkMethod
@@ -109,27 +109,26 @@ class QualityGraph(nn.Module):
 
 
 class DifFIQAGraph(nn.Module):
-    """One repeat of Eq. 7: pixel_values, noise (batch, sides, t, 3, 112, 112) -> terms (batch, terms).
+    """One repeat of Eq. 7: pixel_values, noise (batch, sides, draws, 3, 112, 112) -> terms (batch, terms).
 
-    Of the t draws of a side the first is the forward noise, the others are those of the steps back.
+    Of the draws of a side, as many as calls of the denoiser, the first is the forward noise, the others are those of
+    the steps back.
     """
 
-    def __init__(self, pipeline: DifFIQAPipeline, timestep: int, flip: bool, forward: bool):
+    def __init__(self, pipeline: DifFIQAPipeline, timestep: int, flip: bool, forward: bool, steps: int | None = None):
         super().__init__()
         self.unet, self.recognizer = pipeline.unet, pipeline.active_recognizer
-        self.timestep, self.sides, self.with_noisy = timestep, 2 if flip else 1, forward
+        self.indices, self.sides, self.with_noisy = backward_indices(timestep - 1, steps), 2 if flip else 1, forward
         self.alpha_bar = alphas_cumprod(pipeline.scheduler).numpy()  # numbers, not tensors: constants of the graph
 
     def forward(self, pixel_values: Tensor, noise: Tensor) -> Tensor:
         clean, terms = self._embed(pixel_values), []
-        alpha = self.alpha_bar[self.timestep - 1].item()
+        alpha = self.alpha_bar[self.indices[0]].item()
         for side in range(self.sides):
             x = pixel_values.flip(-1) if side else pixel_values
             draws = iter(noise[:, side].unbind(1))
             noisy = alpha**0.5 * x + (1 - alpha) ** 0.5 * next(draws)
-            restored = restore(
-                self._denoise, noisy, self.timestep - 1, self.alpha_bar, lambda d=draws: next(d), posterior
-            )
+            restored = restore(self._denoise, noisy, self.indices, self.alpha_bar, lambda d=draws: next(d))
             images = (noisy, restored) if self.with_noisy else (restored,)
             terms += [F.cosine_similarity(clean, self._embed(image)) for image in images]
         return torch.stack(terms, 1)
@@ -179,11 +178,14 @@ def build_graph(source: QualityMethod | nn.Module) -> tuple[nn.Module, dict[str,
     if isinstance(source, DifFIQA):
         if source.pipeline.config.variant != "paper":
             raise ValueError("only variant 'paper' can be exported: scores of 'released' depend on the neighbours")
-        options = {name: source.options[name] for name in ("timestep", "flip", "forward")}
+        if source.options["noise"] != "own" or source.options["max_standard_error"] is not None:
+            raise ValueError("the graph draws its own noise for a fixed number of repeats: export without other noise "
+                             "and without max_standard_error")  # fmt: skip
+        options = {name: source.options[name] for name in ("timestep", "flip", "forward", "steps")}
         graph = DifFIQAGraph(source.pipeline, **options)
         about |= {
             "kind": "difiqa",
-            "noise": [graph.sides, graph.timestep],
+            "noise": [graph.sides, len(graph.indices)],
             "num_repeats": source.options["num_repeats"],
         }
         about |= {"inputs": ["pixel_values", "noise"], "output": "terms of Eq. 7; their mean is the quality"} | options

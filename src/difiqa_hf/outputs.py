@@ -16,9 +16,11 @@ class DifFIQAPipelineOutput(BaseOutput):
         standard_error: (batch,) standard error of `quality` over the repeats; NaN for a single repeat.
         term_names: noisy, restored, noisy_flipped, restored_flipped, as far as they were asked for; in variant
             "released" also flipped, the cosine to the mirrored image itself.
+        num_repeats: (batch,) how many repeats each image got.
     """
 
     quality: Tensor
     terms: Tensor
     standard_error: Tensor
     term_names: tuple[str, ...] = ()
+    num_repeats: Tensor | None = None

@@ -15,20 +15,19 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from difiqa_hf.diffusion import (
-    NoiseStream,
     ReleasedNoise,
     add_noise,
     alphas_cumprod,
-    image_digests,
+    backward_indices,
     posterior,
     released_posterior,
     restore,
-    stable_seed,
 )
 from difiqa_hf.embedding import embed
 from difiqa_hf.hub.code import add_code, sources
 from difiqa_hf.image_processing import FaceImageProcessor, check_pixel_values
 from difiqa_hf.outputs import DifFIQAPipelineOutput
+from difiqa_hf.repeats import NOISES, Rows, noise_source, rounds, standard_error, summarise
 
 VARIANTS = ("paper", "released")
 
@@ -174,6 +173,9 @@ class DifFIQAPipeline(DiffusionPipeline):
         seed: int = 0,
         batch_size: int = 32,
         callback: Callable[[dict], None] | None = None,
+        steps: int | None = None,
+        noise: str = "own",
+        max_standard_error: float | None = None,
     ) -> DifFIQAPipelineOutput:
         """Score aligned faces.
 
@@ -185,6 +187,11 @@ class DifFIQAPipeline(DiffusionPipeline):
             batch_size: copies of images that go through the networks at once; changes speed and memory, not the scores
                 (beyond the last digits of floating-point arithmetic, about 1e-6).
             callback: gets, for every batch of copies, `rows` (image, repeat, mirrored), `noisy` and `restored`.
+            steps: calls of the denoiser a copy, from 1 to `timestep`; None is one for every step of the way back
+                (Eq. 3). Fewer are quicker and give other scores.
+            noise: "own", "shared" or "antithetic", see `repeats.noise_source`.
+            max_standard_error: repeat an image only until its standard error is at most this, at least twice and at
+                most `num_repeats` times.
 
         Returns:
             `DifFIQAPipelineOutput`, on the CPU, float32.
@@ -194,42 +201,38 @@ class DifFIQAPipeline(DiffusionPipeline):
         """
         timestep, num_repeats = self._option("timestep", timestep), self._option("num_repeats", num_repeats)
         flip, forward = self._option("flip", flip), self._option("forward", forward)
-        self._check(timestep, num_repeats, batch_size)
+        self._check(timestep, num_repeats, batch_size, timestep if steps is None else steps)
+        self._check_noise(noise, num_repeats, max_standard_error)
         clean = self._pixel_values(images)
-        released = self.config.variant == "released"
-        noise_index, back = (timestep, released_posterior) if released else (timestep - 1, posterior)
-        alpha_bar = alphas_cumprod(self.scheduler)
         clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
 
         # One row is one perturbed copy of one image; rows are independent, so they fill batches in any order.
         sides = (False, True) if flip else (False,)
-        rows = [(i, r, side) for i in range(len(clean)) for r in range(num_repeats) for side in sides]
-        noise_of = self._noise_source(clean, seed, timestep, num_repeats, len(sides))
-        noisy_cosine = torch.zeros(len(clean), num_repeats, len(sides))
-        restored_cosine = torch.zeros_like(noisy_cosine)
-        for start in self.progress_bar(range(0, len(rows), batch_size)):
-            part = rows[start : start + batch_size]
-            image, repeat, side = (torch.tensor(column) for column in zip(*part, strict=True))
-            x = torch.where(side.to(clean.device).view(-1, 1, 1, 1), clean[image].flip(-1), clean[image])
-            draw = noise_of(part)
-
-            # 1. Noise (Eq. 2)
-            noisy = add_noise(x, draw(), torch.full((len(part),), noise_index), alpha_bar)
-            # 2. Restore (Eq. 3, 4)
-            restored = restore(self._denoise, noisy, timestep - 1, alpha_bar, draw, back)
-            # 3. Embed
-            e_x = clean_embedding[image]
-            # 4. Compare (Eq. 7)
-            restored_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(restored)).cpu()
-            if forward:
-                noisy_cosine[image, repeat, side.long()] = F.cosine_similarity(e_x, self._embed(noisy)).cpu()
-            if callback is not None:
-                callback({"rows": part, "noisy": noisy, "restored": restored})
+        noise_of = self._noise_source(noise, clean, seed, timestep, num_repeats, len(sides))
+        perturb = self._perturbation(timestep, steps)
+        terms = torch.full((len(clean), num_repeats, len(sides), 1 + forward), math.nan)
+        pairs, active = noise == "antithetic", range(len(clean))
+        for repeats in rounds(num_repeats, max_standard_error is not None, pairs):
+            rows = [(i, r, side) for i in active for r in repeats for side in sides]
+            for start in self.progress_bar(range(0, len(rows), batch_size)):
+                part = rows[start : start + batch_size]
+                image, repeat, side = (torch.tensor(column) for column in zip(*part, strict=True))
+                x = torch.where(side.to(clean.device).view(-1, 1, 1, 1), clean[image].flip(-1), clean[image])
+                # 1. Noise (Eq. 2)   2. Restore (Eq. 3, 4)
+                noisy, restored = perturb(x, noise_of(part))
+                # 3. Embed   4. Compare (Eq. 7)
+                e_x, compared = clean_embedding[image], (noisy, restored) if forward else (restored,)
+                cosines = torch.stack([F.cosine_similarity(e_x, self._embed(copy)) for copy in compared], 1)
+                terms[image, repeat, side.long()] = cosines.cpu()
+                if callback is not None:
+                    callback({"rows": part, "noisy": noisy, "restored": restored})
+            error = standard_error(terms.flatten(2).mean(2), pairs)
+            active = [i for i in active if not error[i] <= (max_standard_error or 0)]
         mirrored = None
-        if released and flip:  # its fifth term
+        if self.config.variant == "released" and flip:  # its fifth term
             mirrored = torch.cat([self._embed(part.flip(-1)) for part in clean.split(batch_size)])
             mirrored = F.cosine_similarity(clean_embedding, mirrored).cpu()
-        return _summarise(noisy_cosine, restored_cosine, forward, mirrored)
+        return summarise(terms, mirrored, pairs)
 
     def use_recognizer(self, recognizer) -> None:
         """Replace M. A transformers model becomes a component, saved with the pipeline; other callables stand in."""
@@ -245,20 +248,33 @@ class DifFIQAPipeline(DiffusionPipeline):
     def _option(self, name: str, value):
         return self.config[name] if value is None else value
 
-    def _check(self, timestep: int, num_repeats: int, batch_size: int) -> None:
-        steps = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
-        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size}
+    def _check(self, timestep: int, num_repeats: int, batch_size: int, steps: int) -> None:
+        most = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
+        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size, "steps": steps}
         wrong = [f"{name} = {value!r}" for name, value in counts.items() if not isinstance(value, int)]
         if wrong:
-            raise ValueError(f"timestep, num_repeats and batch_size must be whole numbers, found {', '.join(wrong)}")
-        if not 1 <= timestep <= steps:
-            raise ValueError(f"timestep must be between 1 and {steps}, found {timestep}")
+            raise ValueError(f"{', '.join(counts)} must be whole numbers, found {', '.join(wrong)}")
+        if not 1 <= timestep <= most:
+            raise ValueError(f"timestep must be between 1 and {most}, found {timestep}")
+        if not 1 <= steps <= timestep:
+            raise ValueError(f"steps must be between 1 and timestep = {timestep}, found {steps}")
         if num_repeats < 1 or batch_size < 1:
             raise ValueError(f"num_repeats and batch_size must be at least 1, found {num_repeats} and {batch_size}")
         if self.active_recognizer is None:
             raise ValueError(
                 "DifFIQA needs a recogniser: pass recognizer=… to from_pretrained, a model or any callable"
             )
+
+    def _check_noise(self, noise: str, num_repeats: int, max_standard_error: float | None) -> None:
+        if noise not in NOISES:
+            raise ValueError(f"noise must be one of {NOISES}, found {noise!r}")
+        if max_standard_error is not None and not max_standard_error > 0:
+            raise ValueError(f"max_standard_error must be above 0, found {max_standard_error!r}")
+        if self.config.variant == "released" and (noise != "own" or max_standard_error is not None):
+            raise ValueError("variant 'released' draws noise as the released code does: noise and max_standard_error "
+                             "are for variant 'paper'")  # fmt: skip
+        if noise == "antithetic" and num_repeats % 2:
+            raise ValueError(f"antithetic noise comes in pairs: num_repeats must be even, found {num_repeats}")
 
     def _pixel_values(self, images) -> Tensor:
         if not isinstance(images, Tensor):
@@ -267,13 +283,24 @@ class DifFIQAPipeline(DiffusionPipeline):
         return images.to(self._execution_device, torch.float32)
 
     def _noise_source(
-        self, clean: Tensor, seed: int, timestep: int, num_repeats: int, num_sides: int
-    ) -> Callable[[list[tuple[int, int, bool]]], Callable[[], Tensor]]:
+        self, noise: str, clean: Tensor, seed: int, timestep: int, num_repeats: int, num_sides: int
+    ) -> Callable[[Rows], Callable[[], Tensor]]:
         """Rows (image, repeat, side) -> `draw`, which gives their next noise at every call."""
         if self.config.variant == "released":
             return ReleasedNoise(seed, clean.shape, num_repeats, num_sides, timestep, clean.device)
-        digests, shape, device = image_digests(clean), clean.shape[1:], clean.device
-        return lambda rows: NoiseStream([stable_seed(seed, digests[i], r, s) for i, r, s in rows], shape, device)
+        return noise_source(noise, clean, seed)
+
+    def _perturbation(self, timestep: int, steps: int | None) -> Callable[..., tuple[Tensor, Tensor]]:
+        """(copies, draw) -> the same noisy, and restored."""
+        released, alpha_bar = self.config.variant == "released", alphas_cumprod(self.scheduler)
+        noise_index, step = (timestep, released_posterior) if released else (timestep - 1, posterior)
+        indices = backward_indices(timestep - 1, steps)
+
+        def perturb(x: Tensor, draw: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+            noisy = add_noise(x, draw(), torch.full((len(x),), noise_index), alpha_bar)
+            return noisy, restore(self._denoise, noisy, indices, alpha_bar, draw, step)
+
+        return perturb
 
     def _embed(self, pixel_values: Tensor) -> Tensor:
         return embed(self.active_recognizer, pixel_values)
@@ -281,26 +308,10 @@ class DifFIQAPipeline(DiffusionPipeline):
     def _denoise(self, sample: Tensor, timestep: int) -> Tensor:
         if not getattr(self.unet, "keeps_input_precision", False):
             sample = sample.to(self.unet.dtype)
-        return self.unet(sample, timestep).sample
+        # a tensor: a compiled denoiser would be compiled anew for every number
+        return self.unet(sample, torch.tensor(timestep, device=sample.device)).sample
 
 
 def _of_package(module: str):
     """A module of this package, imported late: a copy of this file that came from the Hub may be without it."""
     return importlib.import_module(f"difiqa_hf.{module}")
-
-
-def _summarise(noisy: Tensor, restored: Tensor, forward: bool, mirrored: Tensor | None) -> DifFIQAPipelineOutput:
-    """Eq. 7: mean over terms and repeats, breakdown, standard error.
-
-    `noisy`, `restored`: cosines (batch, repeats, sides); `mirrored`: (batch,), a further term without repeats, or None.
-    """
-    kinds = (("noisy", noisy), ("restored", restored)) if forward else (("restored", restored),)
-    suffixes = ("", "_flipped")[: restored.shape[-1]]
-    terms = {kind + suffix: values[..., s] for s, suffix in enumerate(suffixes) for kind, values in kinds}
-    if mirrored is not None:
-        terms["flipped"] = mirrored[:, None].expand(restored.shape[:2])
-    cosines = torch.stack(list(terms.values()), -1)
-    per_repeat = cosines.mean(-1)
-    count = per_repeat.shape[1]
-    error = per_repeat.std(1) / math.sqrt(count) if count > 1 else torch.full_like(per_repeat[:, 0], math.nan)
-    return DifFIQAPipelineOutput(per_repeat.mean(1), cosines.mean(1), error, tuple(terms))

@@ -116,7 +116,8 @@ def test_with_the_package(run, arguments, pushed, before, home_with, difiqa):
     expected = before[1]
     for name in set(WITH) - {"save_after_load", "pipeline_fp16", "pipeline_bf16", "method", "task"}:
         assert found[name] == expected[same(name)], name
-    assert found["method"] == expected["regressor"] and found["task"] == expected["task"]
+    assert found["task"] == expected["task"]
+    assert found["method"] == pytest.approx(expected["regressor"], abs=1e-5)  # its copy has no BatchNorms
     assert found["pipeline_fp16"] == [expected["pipeline_fp16"], "torch.float32"]
     assert found["pipeline_bf16"] == [expected["pipeline_bf16"], "torch.bfloat16", "torch.float32"]
     assert expected["pipeline_fp16"] != expected["pipeline"] != expected["pipeline_bf16"], "the variants are others"

@@ -10,6 +10,16 @@ from difiqa_hf.methods.base import QualityMethod, read_percentiles
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import configuration_digest, recognizer_fingerprint, resolve_recognizer, weights_revision
 
+# What each costs against 100 repeats, on LFW and CFP-FP: model_cards/results/presets.json
+PRESETS = {
+    "paper":   {},                                                                      # 100 calls of the denoiser
+    "fast":    {"num_repeats": 1},                                                      # 10
+    "fastest": {"num_repeats": 1, "steps": 1, "noise": "shared"},                       # 2
+    "careful": {"num_repeats": 100, "noise": "antithetic", "max_standard_error": 1e-3}, # 40 to 1,000
+}  # fmt: skip
+
+EXACT = {"steps": None, "noise": "own", "max_standard_error": None}  # as in the paper
+
 
 class DifFIQA(QualityMethod):
     """Embedding stability under forward and backward diffusion (Babnik et al., IJCB 2023, Eq. 7).
@@ -17,9 +27,13 @@ class DifFIQA(QualityMethod):
     Args:
         checkpoint: pipeline folder or Hub repository; None for the shipped one.
         recognizer: replaces the checkpoint's recogniser: a model, a callable, or what `load_recognizer` takes.
-        seed, timestep, num_repeats, flip, forward, batch_size: as in `DifFIQAPipeline.__call__`.
+        preset: one of `PRESETS`, for what is not given.
+        seed, timestep, num_repeats, flip, forward, steps, noise, max_standard_error, batch_size: as in
+            `DifFIQAPipeline.__call__`.
         unet_dtype: "float32" or "bfloat16" for the denoiser (faster on CPUs with AMX, slower on others); noise,
             recogniser and Eq. 7 stay in float32.
+        compile: compile the denoiser with `torch.compile` at its first call, once for each size of batch. Takes a
+            minute and a C++ compiler, and pays for thousands of images.
         device: where to run.
     """
 
@@ -48,32 +62,51 @@ class DifFIQA(QualityMethod):
         batch_size: int = 32,
         unet_dtype: str = "float32",
         device: str = "cpu",
+        preset: str = "paper",
+        steps: int | None = None,
+        noise: str | None = None,
+        max_standard_error: float | None = None,
+        compile: bool = False,
     ):
+        if unet_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
+        if preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
         loaded = {} if recognizer is None else {"recognizer": resolve_recognizer(recognizer, device)}
         load = DifFIQAPipeline.from_default if checkpoint is None else DifFIQAPipeline.from_pretrained
         self.pipeline = load(*([] if checkpoint is None else [checkpoint]), **loaded).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
-        config = self.pipeline.config
-        chosen = {"timestep": timestep, "num_repeats": num_repeats, "flip": flip, "forward": forward}
-        self.options = {name: config[name] if value is None else value for name, value in chosen.items()}
-        self.options.update(seed=seed, batch_size=batch_size)
-        revisions = weights_revision(self.pipeline.unet), weights_revision(self.pipeline.active_recognizer)
-        self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
-        settings = ",".join(f"{name}={self.options[name]}" for name in (*chosen, "seed"))
-        inside = recognizer_fingerprint(self.pipeline.active_recognizer)
-        denoiser = [configuration_digest(part.config) for part in (self.pipeline.unet, self.pipeline.scheduler)]
-        self.fingerprint = inside and f"difiqa {'-'.join([revisions[0], *denoiser])} {settings},{unet_dtype} {inside}"
-        if config.variant == "released":  # scores depend on an image's place in the call: nothing to cache
-            self.fingerprint = ""
-        if unet_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
-        dtype = getattr(torch, unet_dtype)
+        given = {
+            "timestep": timestep, "num_repeats": num_repeats, "flip": flip, "forward": forward, "steps": steps,
+            "noise": noise, "max_standard_error": max_standard_error,
+        }  # fmt: skip
+        given = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
+        own = {name: self.pipeline.config[name] for name in ("timestep", "num_repeats", "flip", "forward")}
+        self.options = own | EXACT | given | {"seed": seed, "batch_size": batch_size}
+        self._name_weights(unet_dtype)
         # diffusers' own `to` warns of modules to keep in float32 and names none
-        torch.nn.Module.to(self.pipeline.unet, dtype=dtype, memory_format=torch.channels_last)
+        torch.nn.Module.to(self.pipeline.unet, dtype=getattr(torch, unet_dtype), memory_format=torch.channels_last)
+        if compile:
+            self.pipeline.unet.compile()
         # The percentiles belong to the checkpoint's own recogniser and procedure; repeats only change the error.
-        own = recognizer is None and all(self.options[name] == config[name] for name in ("timestep", "flip", "forward"))
-        self._percentiles = read_percentiles(config) if own else None
+        expected = {name: own[name] for name in ("timestep", "flip", "forward")} | {"steps": None}
+        same = recognizer is None and all(self.options[name] == value for name, value in expected.items())
+        self._percentiles = read_percentiles(self.pipeline.config) if same else None
         self._origin = self.pipeline.name_or_path
+
+    def _name_weights(self, unet_dtype: str) -> None:
+        """Revision and fingerprint, from the weights as they were stored."""
+        unet, scheduler, recognizer = self.pipeline.unet, self.pipeline.scheduler, self.pipeline.active_recognizer
+        revisions = weights_revision(unet), weights_revision(recognizer)
+        self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
+        always = ("timestep", "num_repeats", "flip", "forward", "seed")
+        changed = [name for name, value in EXACT.items() if self.options[name] != value]
+        settings = ",".join(f"{name}={self.options[name]}" for name in (*always, *changed))
+        denoiser = [configuration_digest(part.config) for part in (unet, scheduler)]
+        inside = recognizer_fingerprint(recognizer)
+        self.fingerprint = inside and f"difiqa {'-'.join([revisions[0], *denoiser])} {settings},{unet_dtype} {inside}"
+        if self.pipeline.config.variant == "released":  # depends on an image's place in the call: nothing to cache
+            self.fingerprint = ""
 
     def score(self, pixel_values: Tensor) -> Tensor:
         return self.pipeline(pixel_values, **self.options).quality
