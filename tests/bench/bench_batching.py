@@ -6,19 +6,13 @@ image. Both run in this process with the same network; that with the least CPU t
 
 import argparse
 import json
-import platform
 import sys
-import time
-import zipfile
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from bench_edc import hardware
-from PIL import Image
+from machine import fastest, hardware, read_faces, versions
 from torch import Tensor
 
-from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.base import QualityMethod
 from difiqa_hf.recognizers import load_recognizer, weights_revision
@@ -26,26 +20,8 @@ from difiqa_hf.recognizers import load_recognizer, weights_revision
 METHODS = ("faceqan", "grafiqs")
 
 
-def read_faces(source: Path, count: int) -> Tensor:
-    """The first `count` pictures of a zip, as pixel values."""
-    with zipfile.ZipFile(source) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith((".jpg", ".png")))[:count]
-        images = [Image.open(archive.open(name)).convert("RGB") for name in names]
-    return FaceImageProcessor()(images).pixel_values
-
-
 def one_at_a_time(method: QualityMethod, faces: Tensor) -> Tensor:
     return torch.cat([method(face[None]) for face in faces])
-
-
-def fastest(score, repeats: int) -> tuple[Tensor, float, float]:
-    """Scores, least CPU seconds and the seconds of that run."""
-    runs = []
-    for _ in range(repeats):
-        start, cpu = time.perf_counter(), time.process_time()
-        quality = score()
-        runs.append((time.process_time() - cpu, time.perf_counter() - start))
-    return quality, *min(runs)
 
 
 def measure(name: str, recognizer, faces: Tensor, batch_size: int, repeats: int) -> dict:
@@ -85,7 +61,7 @@ def main() -> int:
         "revision": weights_revision(recognizer),
         "hardware": machine,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("difiqa-hf", "torch")},
+        "versions": versions("torch"),
         "results": [measure(method, recognizer, faces, args.batch_size, args.repeats) for method in METHODS],
     }
     text = json.dumps(result, indent=1) + "\n"

@@ -7,15 +7,13 @@ writes without thinking: a stable sort and a partition at each of the six grid p
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from machine import forget_peak, hardware, peak_resident, versions
 
 from difiqa_hf.metrics import bootstrap_pauc, error_discard
 
@@ -62,16 +60,10 @@ TASKS = {
 }
 
 
-def peak_resident() -> int:
-    """Largest resident size of this process so far, in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
-
-
 def measure(task: str, n: int) -> dict:
     """In this process: seconds, and bytes above those that the process had with its inputs."""
     data = made_up(n)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    forget_peak()
     before, start, cpu = peak_resident(), time.perf_counter(), time.process_time()
     values = TASKS[task](*data)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -91,18 +83,6 @@ def in_a_process_of_its_own(task: str, n: int) -> dict:
         reason = (done.stderr.strip().splitlines() or [f"killed by signal {-done.returncode}"])[-1]
         return {"task": task, "comparisons": n, "failed": reason}
     return json.loads(done.stdout)
-
-
-def hardware() -> dict:
-    """Processor, cores, memory and how busy the machine was: a loaded machine gives other seconds."""
-    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "processor": model.split(":")[1].strip(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(memory / 1e9, 1),
-        "load_average_at_start": round(os.getloadavg()[0], 2),
-    }
 
 
 def main() -> int:
@@ -134,7 +114,7 @@ def write(machine: dict, results: list[dict], output: Path | None) -> None:
         "what": __doc__.split("\n")[0],
         "fmr": FMR,
         "hardware": machine,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("difiqa-hf", "numpy")},
+        "versions": versions("numpy"),
         "results": results,
     }
     text = json.dumps(result, indent=1) + "\n"

@@ -7,15 +7,13 @@ and qualities are random and come from the cache, because networks are not what 
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from bench_edc import hardware, peak_resident
+from machine import hardware, peak_resident, versions
 from PIL import Image
 
 from difiqa_hf.alignment import ARCFACE_TEMPLATE
@@ -123,7 +121,7 @@ def main() -> int:
         "comparisons": len(kept.pairs),
         "genuine": int(kept.genuine.sum()),
         "hardware": machine,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("difiqa-hf", "numpy")},
+        "versions": versions("numpy"),
         "stages": stage.rows,
     }
     args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

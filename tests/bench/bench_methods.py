@@ -6,14 +6,11 @@ those of an experiment of `difiqa evaluate`, with their checkpoints; and DifFIQA
 
 import argparse
 import json
-import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from bench_batching import fastest, read_faces
-from bench_edc import hardware, peak_resident
+from machine import fastest, forget_peak, hardware, peak_resident, read_faces, versions
 from torch import Tensor
 
 from difiqa_hf.benchmarks.experiment import Experiment
@@ -31,7 +28,7 @@ def measure(entry: str | dict, faces: Tensor, repeats: int) -> dict:
     label = entry.pop("label", entry["name"])
     method: QualityMethod = create_method(entry.pop("name"), **entry)
     method(faces[:2])  # the first call allocates
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    forget_peak()
     _, cpu, seconds = fastest(lambda: method(faces), repeats)
     return {
         "method": label,
@@ -60,7 +57,7 @@ def main() -> int:
         "batch_size": args.batch_size,
         "hardware": machine,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("difiqa-hf", "torch")},
+        "versions": versions("torch"),
         "results": results,
     }
     args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
