@@ -1,59 +1,113 @@
-"""The order of rows, whatever the threads do."""
+"""The order of rows, whatever the processes that read ahead do."""
 
+import os
 import random
-import threading
+import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from difiqa_hf.scoring import Source, in_chunks, score_chunks
-from difiqa_hf.scoring.run import cut_chunks
+from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.scoring import Source, expand, in_chunks, score_chunks
+from difiqa_hf.scoring.ahead import cut_chunks
+from difiqa_hf.scoring.run import Cutter
 from toys import Brightness
 
 
+def grey(level: int, limit: float) -> Image.Image:
+    time.sleep(random.Random(level).uniform(0, 0.01))
+    return Image.new("RGB", (112, 112), (level,) * 3)
+
+
 def sources(count: int, read=None) -> list[Source]:
-    def reader(i: int):
-        def grey(limit: float) -> Image.Image:
-            time.sleep(random.Random(i).uniform(0, 0.01))
-            return Image.new("RGB", (112, 112), (i,) * 3)
-
-        return grey
-
-    return [Source(Path(f"{i}.png"), read or reader(i)) for i in range(count)]
+    return [Source(Path(f"{i}.png"), read or partial(grey, i)) for i in range(count)]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_threads_change_neither_order_nor_scores(workers):
+def test_processes_change_neither_order_nor_scores(workers):
     chunks = score_chunks(in_chunks(sources(25), 4), Brightness(), batch_size=4, workers=workers)
     found = [(len(chunk), [(str(row.path), round(row.quality, 4)) for row in rows]) for chunk, rows in chunks]
     assert [length for length, _ in found] == [4, 4, 4, 4, 4, 4, 1]
     assert [row for _, rows in found for row in rows] == [(f"{i}.png", round(i / 127.5 - 1, 4)) for i in range(25)]
 
 
-def test_threads_read_one_chunk_ahead_and_stop():
+class Noted:
+    """Hands out chunks, and says how many."""
+
+    def __init__(self, chunks):
+        self.chunks, self.taken = chunks, 0
+
+    def __iter__(self):
+        for chunk in self.chunks:
+            self.taken += 1
+            yield chunk
+
+
+def test_processes_read_a_few_chunks_ahead_and_stop():
     """Memory is bounded, and who stops listening stops the reading."""
-    taken, lock = [], threading.Lock()
-
-    def cut(source: Source) -> list:
-        with lock:
-            taken.append(source)
-        return []
-
-    chunks = cut_chunks(in_chunks(sources(100), 5), cut, workers=2)
+    noted = Noted(in_chunks(sources(100), 5))
+    chunks = cut_chunks(Cutter(FaceImageProcessor()), noted, workers=2)
     for _ in range(3):
         next(chunks)
-    time.sleep(0.05)
-    assert len(taken) <= 4 * 5
+    assert 3 < noted.taken <= 3 + 2 + 1
     chunks.close()
-    assert len(taken) <= 4 * 5
+    assert noted.taken <= 3 + 2 + 1
+
+
+def test_crops_are_those_of_this_process(tmp_path):
+    """Pixels, statuses and names, with broken files among them and members of a zip."""
+    import zipfile
+
+    for level in (10, 120):
+        Image.new("RGB", (112, 112), (level, 0, 0)).save(tmp_path / f"{level}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for name in ("10.png", "broken.png", "120.png"):
+            archive.write(tmp_path / name, f"in/{name}")
+    paths = [tmp_path / name for name in ("10.png", "broken.png", "some.zip", "120.png")]
+    cutter = Cutter(FaceImageProcessor())
+    here, there = (
+        [crop for _, crops in cut_chunks(cutter, in_chunks(expand(paths), 2), workers) for crop in crops]
+        for workers in (0, 2)
+    )
+    assert [(crop.path, crop.status, crop.reason) for crop in here] == [
+        (crop.path, crop.status, crop.reason) for crop in there
+    ]
+    assert [crop.pixel_values is None for crop in there] == [False, True, False, True, False, False]
+    for a, b in zip(here, there, strict=True):
+        assert a.pixel_values is None or torch.equal(a.pixel_values, b.pixel_values)
+
+
+def out_of_memory(limit: float) -> Image.Image:
+    raise MemoryError("no memory")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_is_wrong_in_a_thread_is_seen(workers):
-    def broken(limit: float) -> Image.Image:
-        raise MemoryError("no memory")
-
+def test_what_is_wrong_in_a_process_is_seen(workers):
     with pytest.raises(MemoryError):
-        list(score_chunks(in_chunks(sources(3, broken), 2), Brightness(), workers=workers))
+        list(score_chunks(in_chunks(sources(5, out_of_memory), 2), Brightness(), workers=workers))
+
+
+def killed(limit: float) -> Image.Image:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_ends_the_run():
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        list(score_chunks(in_chunks(sources(5, killed), 2), Brightness(), workers=1))
+
+
+def test_drafts_of_large_crops(tmp_path):
+    """A quarter of the side of a JPEG is decoded, and its score hardly changes; small ones stay as they are."""
+    noise = torch.randint(0, 255, (28, 28, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    image = Image.fromarray(noise.numpy()).resize((1024, 1024), Image.Resampling.BICUBIC)
+    for side in (1024, 200):
+        image.resize((side, side)).save(tmp_path / f"{side}.jpg", quality=95)
+    large, small = expand([tmp_path / "1024.jpg", tmp_path / "200.jpg"])
+    assert large.read(100, 224).size == (256, 256) and small.read(100, 224).size == (200, 200)
+    full, draft = (Cutter(FaceImageProcessor(), draft=draft)(large)[0].pixel_values for draft in (False, True))
+    assert 0 < (full - draft).abs().max() < 0.1

@@ -27,6 +27,13 @@ COMMANDS = {
     "demo": "score a real photograph and its degraded versions with the shipped weights",
 }
 
+# what torch says -> what helps
+REMEDIES = {
+    "out of memory": "try a smaller --batch-size",
+    "DataLoader worker": "a process that reads images died, most often because memory was short: give the same command "
+    "again to go on, perhaps with fewer --workers or a lower --max-megapixels",
+}
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The top-level parser; the subcommands' own arguments are added by `main`, one module only."""
@@ -63,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"difiqa {command}: {error}", file=sys.stderr)
         return 1
     except RuntimeError as error:
-        if "out of memory" not in str(error):
+        remedy = next((text for sign, text in REMEDIES.items() if sign in str(error)), None)
+        if remedy is None:
             raise
-        print(f"difiqa {command}: {error}; try a smaller --batch-size", file=sys.stderr)
+        print(f"difiqa {command}: {error}; {remedy}", file=sys.stderr)
         return 1

@@ -29,7 +29,7 @@ def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
     add("--min-size", type=float, default=20, metavar="PIXELS", help="smaller crops or faces are too_small")
     add("--max-megapixels", type=float, default=100, metavar="MP", help="larger images are unreadable")
     add("--fps", type=float, default=2, metavar="N", help="frames that are read of a second of video; 0 for all")
-    add("--workers", type=int, default=1, metavar="N", help="threads that read and align images ahead; 0 for none")
+    add("--workers", type=int, default=1, metavar="N", help="processes that read and align images ahead; 0 for none")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

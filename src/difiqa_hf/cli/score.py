@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("FAIL", "PASS"),
         help="add a column band: below FAIL is FAIL, from PASS on PASS, between REVIEW; scores, or percentiles as 5%%",
     )
+    add("--draft", action="store_true", help="decode large JPEG crops at a reduced size: quicker, other last digits")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,15 +42,17 @@ def run(args: argparse.Namespace) -> int:
     bands = common.card_bands(args.bands, card)
     files, complete = common.list_files(args)
     columns = (*COLUMNS, "band") if bands else COLUMNS
-    settings = common.run_settings(args, method) | {"bands": bands and [bands.fail, bands.accept]}
+    settings = common.run_settings(args, method)
+    settings |= {"bands": bands and [bands.fail, bands.accept], "draft": args.draft}
     place = args.output, columns, args.format, settings, args.restart
     with open_share(*place, state) if state else open_output(*place) as output:
         chunks = in_chunks(common.read_sources(args, files), args.batch_size)
         if state:
             chunks = islice(chunks, state.process_index, None, state.num_processes)
         chunks = output.remaining(chunks)
-        options = args.min_size, args.max_megapixels, args.batch_size, args.workers, card and card.percentile, bands
-        for chunk, rows in score_chunks(chunks, method, detector, *options):
+        options = args.min_size, args.max_megapixels, args.batch_size, args.workers
+        meaning = {"percentile": card and card.percentile, "bands": bands, "draft": args.draft}
+        for chunk, rows in score_chunks(chunks, method, detector, *options, **meaning):
             output.write(chunk, rows)
             for row in rows:
                 common.say_row(row)

@@ -29,8 +29,8 @@ def allowed(question: Callable[[], bool]) -> bool:
         return False
 
 
-def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
-    """An image file as upright 8-bit RGB; threads may read at the same time.
+def read_image(path: Path, max_megapixels: float = 100, side: int = 0) -> Image.Image:
+    """An image file as upright 8-bit RGB; threads may read at the same time. `side` as for `decode`.
 
     Raises:
         UnreadableImageError: with the reason, whatever is wrong with the file.
@@ -41,17 +41,23 @@ def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
             raise UnreadableImageError("not a regular file" if path.exists() else kind)
     except OSError as error:  # its folder may not be entered
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
-    return decode(path, max_megapixels)
+    return decode(path, max_megapixels, side)
 
 
-def decode(file: Path | BinaryIO, max_megapixels: float) -> Image.Image:
-    """As `read_image`, of a regular file or a stream that can seek."""
+def decode(file: Path | BinaryIO, max_megapixels: float, side: int = 0) -> Image.Image:
+    """As `read_image`, of a regular file or a stream that can seek.
+
+    With a `side` in pixels, a JPEG is decoded at a half, a quarter or an eighth of its size, as long as neither side
+    becomes shorter than that: quicker, and nearly the same for those who shrink it anyway.
+    """
     try:
         with _OPENING, _patient_pillow():
             image = Image.open(file, formats=_formats())
         with image:
             megapixels = image.width * image.height / 1e6  # from the header: nothing is decoded yet
             if megapixels <= max_megapixels:
+                if side:
+                    image.draft("RGB", (side, side))
                 return to_rgb(image)
     except UnidentifiedImageError:
         raise UnreadableImageError("not an image of a known format, or empty") from None

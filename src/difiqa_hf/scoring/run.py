@@ -1,13 +1,13 @@
-"""Sources -> crops -> rows, chunk by chunk: memory holds a chunk of crops (two with threads) and the images being read.
+"""Sources -> crops -> rows, chunk by chunk: memory holds the crops of a chunk (with processes that read ahead, two more
+each) and the images being read.
 
 A chunk is `batch_size` sources in order. What goes through the network together is therefore the same however often a
 run was interrupted, and so is the last digit of every score.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,11 +17,13 @@ from difiqa_hf.alignment import align
 from difiqa_hf.detection import Face, FaceDetector
 from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import QualityMethod
+from difiqa_hf.scoring.ahead import cut_chunks
 from difiqa_hf.scoring.reading import UnreadableImageError
 from difiqa_hf.scoring.rows import Bands, Row
 from difiqa_hf.scoring.sources import Source, file_source, in_chunks
 
 Percentile = Callable[[float], float | None]
+SIDE = 112  # of a crop, pixels
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,15 @@ def cut_crops(
     min_size: float,
     max_megapixels: float,
     landmarks: int = 5,
+    draft: bool = False,
 ) -> list[Crop]:
-    """The faces of one image, largest first; at least one `Crop`. `landmarks` as for `align`."""
+    """The faces of one image, largest first; at least one `Crop`.
+
+    `landmarks` as for `align`; with `draft` large JPEGs that are crops are decoded at twice the size that is needed.
+    """
     path = source.path
     try:
-        image = source.read(max_megapixels)
+        image = source.read(max_megapixels, 2 * SIDE) if draft and detector is None else source.read(max_megapixels)
     except UnreadableImageError as error:
         return [Crop(path, None, "unreadable", reason=str(error))]
     if detector is None:
@@ -69,37 +75,31 @@ def cut_crops(
     return crops
 
 
-def cut_chunks(
-    chunks: Iterable[list[Source]], cut: Callable[[Source], list[Crop]], workers: int = 0
-) -> Iterator[tuple[list[Source], list[Crop]]]:
-    """Every chunk with its crops, in order; `workers` threads read one chunk ahead."""
-    if not workers:
-        yield from ((chunk, [crop for source in chunk for crop in cut(source)]) for chunk in chunks)
-        return
-    pool, ahead = ThreadPoolExecutor(workers), deque()
-    try:
-        for chunk in chunks:
-            ahead.append((chunk, [pool.submit(cut, source) for source in chunk]))
-            if len(ahead) > 1:
-                yield _collected(*ahead.popleft())
-        while ahead:
-            yield _collected(*ahead.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupted run does not read on
+@dataclass(frozen=True)
+class Cutter:
+    """Source -> crops by these settings, see `cut_crops`; can be handed to another process."""
 
+    processor: FaceImageProcessor
+    detector: FaceDetector | None = None
+    min_size: float = 20
+    max_megapixels: float = 100
+    landmarks: int = 5
+    draft: bool = False
 
-def _collected(chunk: list[Source], futures: list[Future]) -> tuple[list[Source], list[Crop]]:
-    return chunk, [crop for future in futures for crop in future.result()]
+    def __call__(self, source: Source) -> list[Crop]:
+        limits = self.min_size, self.max_megapixels, self.landmarks, self.draft
+        return cut_crops(source, self.processor, self.detector, *limits)
 
 
 def chunk_cutter(
-    detector: FaceDetector | None = None, min_size: float = 20, max_megapixels: float = 100, landmarks: int = 5
+    detector: FaceDetector | None = None,
+    min_size: float = 20,
+    max_megapixels: float = 100,
+    landmarks: int = 5,
+    draft: bool = False,
 ) -> Callable[..., Iterator[tuple[list[Source], list[Crop]]]]:
     """(chunks, workers) -> every chunk with its crops, by these settings; see `cut_crops` and `cut_chunks`."""
-    processor = FaceImageProcessor()
-    return lambda chunks, workers=0: cut_chunks(
-        chunks, lambda source: cut_crops(source, processor, detector, min_size, max_megapixels, landmarks), workers
-    )
+    return partial(cut_chunks, Cutter(FaceImageProcessor(), detector, min_size, max_megapixels, landmarks, draft))
 
 
 def score_chunks(
@@ -112,17 +112,19 @@ def score_chunks(
     workers: int = 0,
     percentile: Percentile | None = None,
     bands: Bands | None = None,
+    draft: bool = False,
 ) -> Iterator[tuple[list[Source], list[Row]]]:
     """Every chunk of sources with its rows, in order.
 
     Args:
         chunks: as from `in_chunks`.
         method, detector, min_size, max_megapixels, batch_size: as in `score_files`.
-        workers: threads that read and align ahead; 0 for none.
+        workers: processes that read and align ahead; 0 for none.
         percentile: of a score, instead of the method's own.
         bands: for a PASS, REVIEW or FAIL in every row.
+        draft: as for `cut_crops`.
     """
-    cut = chunk_cutter(detector, min_size, max_megapixels, method.landmarks)
+    cut = chunk_cutter(detector, min_size, max_megapixels, method.landmarks, draft)
     for chunk, crops in cut(chunks, workers):
         yield chunk, score_crops(crops, method, batch_size, percentile, bands)
 

@@ -6,10 +6,12 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from difiqa_hf.scoring.reading import UnreadableImageError, allowed, decode, read_image
@@ -28,12 +30,13 @@ class Source:
 
     Attributes:
         path: its name in the results.
-        read: largest number of megapixels -> upright RGB image; raises `UnreadableImageError`.
+        read: largest number of megapixels, and perhaps a least side as for `decode` -> upright RGB image; raises
+            `UnreadableImageError`. Of the readers below, so that it can be handed to another process.
         stamp: size and time of the file on disk, by which an interrupted run knows whether it has changed.
     """
 
     path: Path
-    read: Callable[[float], Image.Image]
+    read: Callable[..., Image.Image]
     stamp: str = ""
 
 
@@ -92,7 +95,7 @@ def expand(paths: Iterable[Path], frames_per_second: float | None = None) -> Ite
 
 def file_source(path: Path, stamp: str = "") -> Source:
     """A file that is one image."""
-    return Source(path, lambda max_megapixels: read_image(path, max_megapixels), stamp)
+    return Source(path, partial(read_image, path), stamp)
 
 
 def in_chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
@@ -116,38 +119,42 @@ def _stamp(path: Path) -> str:
 
 
 def _failed(path: Path, stamp: str, reason: str) -> Source:
-    def read(max_megapixels: float) -> Image.Image:
-        raise UnreadableImageError(reason)
+    return Source(path, partial(_refuse, reason), stamp)
 
-    return Source(path, read, stamp)
+
+def _refuse(reason: str, *limits: float) -> Image.Image:
+    raise UnreadableImageError(reason)
 
 
 def _members(path: Path, stamp: str) -> Iterator[Source]:
     """The images in a zip, in its order, read in memory: nothing is unpacked to disk."""
     try:
-        archive = zipfile.ZipFile(path)  # closed with the last source that reads from it
+        archive = _opened(path, stamp)
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         yield _failed(path, stamp, f"not a readable zip: {error}")
         return
     members = [m for m in archive.infolist() if not m.is_dir() and m.filename.lower().endswith(EXTENSIONS)]
     for member in members:
-        yield Source(Path(f"{path}#{member.filename}"), _member_reader(archive, member), stamp)
+        yield Source(Path(f"{path}#{member.filename}"), partial(_read_member, path, stamp, member), stamp)
     if not members:
         yield _failed(path, stamp, "no image in this zip")
 
 
-def _member_reader(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Callable[[float], Image.Image]:
-    def read(max_megapixels: float) -> Image.Image:
-        try:
-            with archive.open(member) as file:
-                data = file.read(MAX_MEMBER_BYTES + 1)
-        except Exception as error:  # encrypted, unknown compression, wrong checksum, gone since
-            raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
-        if len(data) > MAX_MEMBER_BYTES:
-            raise UnreadableImageError(f"more than {MAX_MEMBER_BYTES / 1e6:.0f} MB unpacked")
-        return decode(io.BytesIO(data), max_megapixels)
+@lru_cache(maxsize=2)
+def _opened(path: Path, stamp: str) -> zipfile.ZipFile:
+    """Once in a process; closed when it is forgotten and nothing is read from it any more."""
+    return zipfile.ZipFile(path)
 
-    return read
+
+def _read_member(path: Path, stamp: str, member: zipfile.ZipInfo, max_megapixels: float, side: int = 0) -> Image.Image:
+    try:
+        with _opened(path, stamp).open(member) as file:
+            data = file.read(MAX_MEMBER_BYTES + 1)
+    except Exception as error:  # encrypted, unknown compression, wrong checksum, gone since
+        raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
+    if len(data) > MAX_MEMBER_BYTES:
+        raise UnreadableImageError(f"more than {MAX_MEMBER_BYTES / 1e6:.0f} MB unpacked")
+    return decode(io.BytesIO(data), max_megapixels, side)
 
 
 def _frames(path: Path, stamp: str, frames_per_second: float | None) -> Iterator[Source]:
@@ -155,16 +162,13 @@ def _frames(path: Path, stamp: str, frames_per_second: float | None) -> Iterator
 
     try:
         for index, frame in read_frames(path, frames_per_second):
-            yield Source(Path(f"{path}#{index}"), _frame_reader(frame), stamp)
+            yield Source(Path(f"{path}#{index}"), partial(_read_frame, frame), stamp)
     except VideoError as error:
         yield _failed(path, stamp, str(error))
 
 
-def _frame_reader(frame) -> Callable[[float], Image.Image]:
-    def read(max_megapixels: float) -> Image.Image:
-        megapixels = frame.shape[0] * frame.shape[1] / 1e6
-        if megapixels > max_megapixels:
-            raise UnreadableImageError(f"{megapixels:.4g} megapixels, at most {max_megapixels:g} are read")
-        return Image.fromarray(frame)
-
-    return read
+def _read_frame(frame: np.ndarray, max_megapixels: float, side: int = 0) -> Image.Image:
+    megapixels = frame.shape[0] * frame.shape[1] / 1e6
+    if megapixels > max_megapixels:
+        raise UnreadableImageError(f"{megapixels:.4g} megapixels, at most {max_megapixels:g} are read")
+    return Image.fromarray(frame)

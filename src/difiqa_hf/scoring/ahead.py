@@ -1,0 +1,84 @@
+"""Reading ahead: processes decode and align the next chunks of images while the network scores this one."""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from difiqa_hf.scoring.sources import Source
+
+if TYPE_CHECKING:
+    from difiqa_hf.scoring.run import Crop
+
+
+def cut_chunks(
+    cut: Callable[[Source], list["Crop"]], chunks: Iterable[list[Source]], workers: int = 0
+) -> Iterator[tuple[list[Source], list["Crop"]]]:
+    """Every chunk with its crops, in order.
+
+    Args:
+        cut: one source -> its crops; must be picklable where there are `workers`.
+        chunks: taken as they are needed, at most two ahead for each process.
+        workers: processes that share the chunks and read ahead; 0, or a single chunk: this process reads.
+
+    Raises:
+        RuntimeError: if one of the processes died.
+    """
+    chunks = iter(chunks)
+    first = list(islice(chunks, 2)) if workers else []
+    if len(first) < 2:  # nothing to be ahead of
+        yield from ((chunk, [crop for source in chunk for crop in cut(source)]) for chunk in chain(first, chunks))
+        return
+    waiting: deque[list[Source]] = deque()
+    with warnings.catch_warnings(action="ignore"):  # that there are more workers than cores: the user asked for them
+        loader = DataLoader(
+            _Crops(cut), batch_size=None, sampler=_noted(chain(first, chunks), waiting), num_workers=workers,
+            prefetch_factor=1, collate_fn=_as_it_is, worker_init_fn=_start,
+        )  # fmt: skip
+    for packed in loader:
+        yield waiting.popleft(), _unpacked(*packed)
+
+
+class _Crops(Dataset):
+    """Chunk of sources -> its crops, packed: all pixels in one array, which goes through a pipe at once."""
+
+    def __init__(self, cut: Callable[[Source], list["Crop"]]):
+        self.cut = cut
+
+    def __getitem__(self, chunk: list[Source]) -> tuple[list["Crop"], list[int], np.ndarray | None]:
+        crops = [crop for source in chunk for crop in self.cut(source)]
+        places = [place for place, crop in enumerate(crops) if crop.pixel_values is not None]
+        pixels = np.stack([crops[place].pixel_values.numpy() for place in places]) if places else None
+        return [replace(crop, pixel_values=None) for crop in crops], places, pixels
+
+
+def _unpacked(crops: list["Crop"], places: list[int], pixels: np.ndarray | None) -> list["Crop"]:
+    for row, place in enumerate(places):
+        crops[place] = replace(crops[place], pixel_values=torch.from_numpy(pixels[row]))
+    return crops
+
+
+def _noted(chunks: Iterable[list[Source]], waiting: deque) -> Iterator[list[Source]]:
+    """The chunks, noted as they are handed out: they come back in this order."""
+    for chunk in chunks:
+        waiting.append(chunk)
+        yield chunk
+
+
+def _as_it_is(item):
+    return item
+
+
+def _start(index: int) -> None:
+    """Of a reading process: one thread, which is what its share of the machine is."""
+    try:
+        import cv2
+    except ImportError:
+        return
+    cv2.setNumThreads(1)
