@@ -37,7 +37,7 @@ APPROXIMATIONS = {
     "until the error is .002":       {"num_repeats": 100, "max_standard_error": 2e-3},
     "until the error is .001":       {"num_repeats": 100, "max_standard_error": 1e-3},
 }  # fmt: skip
-SEEDS = 3
+SEEDS = 2
 
 
 def kept(file: Path, score) -> dict[str, np.ndarray]:
@@ -96,7 +96,7 @@ def compare(faces: Tensor, name: str, label: str, expected: np.ndarray, work: Pa
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", nargs="+", type=Path, required=True, help="zips of aligned 112 x 112 faces")
-    parser.add_argument("--images", type=int, default=100, help="of each zip")
+    parser.add_argument("--images", type=int, default=50, help="of each zip")
     parser.add_argument("--repeats", type=int, default=REFERENCE, help="of the reference")
     parser.add_argument("--work", type=Path, required=True, help="folder for what was computed")
     parser.add_argument("-o", "--output", type=Path, required=True, help="result file")

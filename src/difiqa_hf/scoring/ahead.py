@@ -37,11 +37,11 @@ def cut_chunks(
         return
     waiting: deque[list[Source]] = deque()
     with warnings.catch_warnings(action="ignore"):  # that there are more workers than cores: the user asked for them
-        loader = DataLoader(
+        loaded = iter(DataLoader(
             _Crops(cut), batch_size=None, sampler=_noted(chain(first, chunks), waiting), num_workers=workers,
             prefetch_factor=1, collate_fn=_as_it_is, worker_init_fn=_start,
-        )  # fmt: skip
-    for packed in loader:
+        ))  # fmt: skip
+    for packed in loaded:
         yield waiting.popleft(), _unpacked(*packed)
 
 
