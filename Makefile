@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench-batching bench-degradation bench-edc bench-ijbc bench-methods bench-training clean
+.PHONY: help setup demo test test-slow lint cards bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
+	bench-folder bench-ijbc bench-methods bench-presets bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,19 +37,35 @@ lint: $(STAMP)  ## ruff, with fixes
 cards: $(STAMP)  ## render the model cards and the tables of the README from model_cards/
 	$(BIN)/python model_cards/render.py
 
+bench: bench-difiqa bench-methods bench-folder bench-detection bench-degradation bench-edc  ## what SPEED.md shows, but presets (an hour)
+
+FACES := $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip
+QUIET := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench
+
+bench-difiqa: $(STAMP)  ## DifFIQA by procedure, batch, precision and compilation, on DIFIQA_SHARED (20 minutes)
+	$(QUIET)/bench_difiqa.py --faces $(FACES) -o model_cards/results/bench-difiqa.json
+
+bench-folder: $(STAMP)  ## a folder of files to a CSV, on DIFIQA_SHARED (20 minutes)
+	$(QUIET)/bench_folder.py --faces $(FACES) --many 100000 -o model_cards/results/bench-folder.json
+
+bench-detection: $(STAMP)  ## decoding, detection and alignment by size; DIFIQA_YUNET names the detector (a minute)
+	$(QUIET)/bench_detection.py -o model_cards/results/bench-detection.json
+
+bench-presets: $(STAMP)  ## what the approximations of DifFIQA cost in rank, on DIFIQA_SHARED (two hours; resumes)
+	$(QUIET)/bench_presets.py --faces $(FACES) $(dir $(FACES))cfp_ids001-250_aligned112.zip --work runs/presets \
+		-o model_cards/results/presets.json
+
 bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k to 100 M comparisons (minutes, 6 GB)
 	$(BIN)/python tests/bench/bench_edc.py -o model_cards/results/bench-edc.json
 
 bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, on DIFIQA_SHARED (minutes)
-	$(BIN)/python tests/bench/bench_batching.py --faces $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip \
-		-o model_cards/results/bench-batching.json
+	$(BIN)/python tests/bench/bench_batching.py --faces $(FACES) -o model_cards/results/bench-batching.json
 
 bench-ijbc: $(STAMP)  ## IJB-C's protocol at full size on made-up features, files to figures (minutes, 4 GB)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_ijbc.py -o model_cards/results/bench-ijbc.json
 
 bench-methods: $(STAMP)  ## what every method costs an image, on DIFIQA_SHARED and the checkpoints of the experiment (minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_methods.py --experiment model_cards/experiments/methods.json \
-		--faces $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip -o model_cards/results/bench-methods.json
+	$(QUIET)/bench_methods.py --experiment model_cards/experiments/methods.json --faces $(FACES) -o model_cards/results/bench-methods.json
 
 bench-degradation: $(STAMP)  ## time d(x) against a per-image version (a minute)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_degradation.py -o model_cards/results/bench-degradation.json

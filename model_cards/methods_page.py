@@ -30,9 +30,7 @@ the images, 4 minutes once for all):
 
 {trained}
 
-What they cost (the paper's Table 3; `make bench-methods`):
-
-{cost}
+What they cost stands in [SPEED.md](../../../model_cards/SPEED.md).
 
 FaceQAN and GraFIQs score batches; the authors' scripts one image at a time (`make bench-batching`):
 
@@ -44,7 +42,6 @@ def methods_page() -> str:
     return PAGE.format(
         declared=table(COLUMNS, ([row[field].rstrip(".") for field in COLUMNS.values()] for row in describe_methods())),
         trained=trained_section(json.loads((RESULTS / "training.json").read_text())["trained"]),
-        cost=cost_section(json.loads((RESULTS / "bench-methods.json").read_text())),
         batching=batching_section(json.loads((RESULTS / "bench-batching.json").read_text())),
     )
 
@@ -52,7 +49,7 @@ def methods_page() -> str:
 def table(head, rows) -> str:
     """Markdown."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
 
 def trained_section(runs: list[dict]) -> str:
@@ -71,14 +68,6 @@ def trained_row(run: dict) -> tuple[str, ...]:
         f"{first['loss']:.3g} to {last['loss']:.3g}", f"{last['cpu_seconds'] / 60:.1f}",
         f"`{run['revisions']['network']}`",
     )  # fmt: skip
-
-
-def cost_section(bench: dict) -> str:
-    """Time and memory of each method, the cheapest first."""
-    head = ("method", "CPU ms an image", "images a second", "peak memory of the process, GB")
-    rows = sorted(bench["results"], key=lambda row: row["ms"])
-    cells = ((row["method"], f"{row['ms']:.3g}", f"{1000 / row['ms']:,.3g}", f"{row['peak_gb']:g}") for row in rows)
-    return f"{table(head, cells)}\n\nA batch of {bench['batch_size']} aligned faces, {machine(bench)}"
 
 
 def machine(bench: dict) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from methods_page import methods_page
+from speed_page import speed_page
 from tables import BENCHMARKS, PAGE, label, read_results, results_section, summary
 
 HERE = Path(__file__).parent
@@ -104,6 +105,7 @@ def render() -> dict[Path, str]:
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
     files[ROOT / "src" / "difiqa_hf" / "methods" / "README.md"] = methods_page()
+    files[HERE / "SPEED.md"] = speed_page()
     return files
 
 

@@ -28,7 +28,7 @@ CASES = {
     "as released":                {"released": True},
     "paper":                      {},
     "paper, batches of 1":        {"batch_size": 1},
-    "paper, batches of 8":        {"batch_size": 8},
+    "paper, batches of 32":       {"batch_size": 32},
     "paper, batches of 128":      {"batch_size": 128},
     "paper, bfloat16":            {"unet_dtype": "bfloat16"},
     "paper, compiled":            {"compile": True},

@@ -18,10 +18,22 @@ IMAGES, KILLS = 5_000, 10
 
 
 def start(folder: Path, output: str, program: list[str] = ONE) -> subprocess.Popen:
-    """In a process group of its own, so that all processes can be killed."""
     command = [sys.executable, *program, "score", "faces", "-o", output]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that come from it: a launcher gives each of its processes a session of its own."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(descendant for child in children for descendant in family(int(child)))]
+
+
+def kill(process: subprocess.Popen) -> None:
+    """The whole family at once: the launcher first would leave its processes behind."""
+    for pid in reversed(family(process.pid)):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def complete_chunks(folder: Path, output: str) -> int:
@@ -54,8 +66,7 @@ def test_killed_ten_times_and_resumed(folder, output, program):
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.1))
         assert process.poll() is None, "finished before it was killed"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
     assert 0 < complete_chunks(folder, output) < IMAGES / 32
     assert start(folder, output, program).wait() == 0
     assert (folder / output).read_bytes() == (folder / f"whole-{output}").read_bytes()

@@ -59,7 +59,7 @@ class DifFIQA(QualityMethod):
         num_repeats: int | None = None,
         flip: bool | None = None,
         forward: bool | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         unet_dtype: str = "float32",
         device: str = "cpu",
         preset: str = "paper",

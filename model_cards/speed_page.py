@@ -1,0 +1,207 @@
+"""What everything costs, from the benchmarks in `results/`; nothing is typed."""
+
+import json
+
+from methods_page import machine, table
+from tables import RESULTS
+
+PAGE = """# Speed
+
+Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench` measures all of
+it again. Times are CPU milliseconds on one thread unless a column says otherwise: compare lines, not machines. No GPU has
+been measured.
+
+## Every method (Table 3 of the paper)
+
+{methods}
+
+## DifFIQA by procedure
+
+"As released" is the authors' procedure with our network: six calls of the denoiser a copy, one of them redundant, every
+embedding anew for every repeat. "paper" is the same procedure (to 1e-4 the same score, with the same noise) with each thing
+computed once, in channels-last order, in batches of 8 copies; all other lines change one thing of it.
+
+{procedures}
+
+{limits}
+
+## Presets
+
+{presets}
+
+## How the cost of DifFIQA grows
+
+{growth}
+
+## Where the time goes
+
+{profile}
+
+## From a folder to a file
+
+{folder}
+
+Before the network, for a photograph with one face (`--detect`), by its size:
+
+{detection}
+
+## Planning
+
+{planning}
+"""
+JOBS = (1_000_000, 100_000_000, 1_000_000_000)
+CORES = 64
+
+
+def speed_page() -> str:
+    """The whole page."""
+    difiqa, folder, detection = (read(f"bench-{name}") for name in ("difiqa", "folder", "detection"))
+    return PAGE.format(
+        methods=cost_section(read("bench-methods")),
+        procedures=procedures_section(difiqa),
+        limits=limits_section(difiqa),
+        presets=presets_section(read("presets"), difiqa),
+        growth=growth_section(difiqa),
+        profile=profile_section(difiqa),
+        folder=folder_section(folder),
+        detection=detection_section(detection),
+        planning=planning_section(difiqa, folder, detection),
+    )
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def cost_section(bench: dict) -> str:
+    """Time and memory of each method, the cheapest first."""
+    head = ("method", "CPU ms an image", "images a second", "peak memory of the process, GB")
+    rows = sorted(bench["results"], key=lambda row: row["ms"])
+    cells = ((row["method"], f"{row['ms']:.3g}", f"{1000 / row['ms']:,.3g}", f"{row['peak_gb']:g}") for row in rows)
+    return f"{table(head, cells)}\n\nA batch of {bench['batch_size']} aligned faces, {machine(bench)}"
+
+
+def procedures_section(bench: dict) -> str:
+    """A line a case, with how much quicker it is than the released procedure."""
+    released, rows = bench["cases"]["as released"], []
+    for name, case in bench["cases"].items():
+        if "failed" in case:
+            rows.append((name, case["failed"], "", "", ""))
+            continue
+        factor = released["cpu_ms"] / case["cpu_ms"]
+        rows.append((name, f"{case['cpu_ms']:,.0f}", f"{factor:.2f}", f"{case['peak_gb']:.2f}", case["first_call_s"]))
+    head = ("procedure", "ms an image", "times as fast as released", "peak memory, GB", "first call, s")
+    return f"{table(head, rows)}\n\n{machine(bench)}"
+
+
+def limits_section(bench: dict) -> str:
+    """How far the exact procedure can be from the machine's limit."""
+    middle = next(row for row in bench["denoiser"] if row["side"] == 112)
+    return (
+        f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['cpu_ms']:g} ms: "
+        f"{100 * middle['share_of_matrix_product']:.0f} % of the speed at which the same core multiplies large matrices "
+        "in float32. What is exact can therefore not become much quicker there; fewer calls, or bfloat16 on a processor "
+        "that has it, can."
+    )
+
+
+def presets_section(bench: dict, difiqa: dict) -> str:
+    """What each approximation costs in rank."""
+    labels = list(dict.fromkeys(row["approximation"] for row in bench["results"]))
+    sets = [entry["faces"] for entry in bench["reference"]]
+    cells = {(row["approximation"], row["faces"]): row for row in bench["results"]}
+    rows = []
+    for label in labels:
+        first = cells[label, sets[0]]
+        ranks = [f"{cells[label, name]['spearman']:.3f}" for name in sets]
+        calls = " / ".join(dict.fromkeys(f"{cells[label, name]['denoiser_calls']:g}" for name in sets))
+        rows.append((label, calls, *ranks, f"{first['deviation']:.4f}", f"{first['shift']:+.4f}"))
+    references = "; ".join(
+        f"{entry['faces']}: {entry['images']} images, {entry['repeats']} repeats, whose halves agree to "
+        f"{entry['spearman_of_halves']:.4f}, scores spread by {entry['spread']:.4f}, one repeat deviates by "
+        f"{entry['deviation_of_a_repeat']:.4f}"
+        for entry in bench["reference"]
+    )
+    head = ("approximation", "calls of the denoiser", *(f"Spearman, {name}" for name in sets), "deviation", "shift")
+    return f"{table(head, rows)}\n\nAgainst the mean of many repeats ({references})."
+
+
+def growth_section(bench: dict) -> str:
+    """Milliseconds by t, n, images in a call, and side of the image."""
+    lines = []
+    for name, rows in bench["growth"].items():
+        what = {"timestep": "t (one repeat)", "num_repeats": "n", "images": "images in a call (one repeat), ms each"}[name]
+        lines.append((what, ", ".join(f"{row.get(name)}: {row['cpu_ms']:,.0f}" for row in rows)))
+    sides = ", ".join(f"{row['side']}: {row['cpu_ms']:g}" for row in bench["denoiser"])
+    lines.append(("side of the image, one call of the denoiser", sides))
+    return table(("by", "ms an image"), lines)
+
+
+def profile_section(bench: dict) -> str:
+    """The largest shares of the operations, before and after."""
+    columns = bench["profile"]
+    rows = [
+        tuple(f"{row['operation']} {100 * row['share']:.0f} % ({row['calls']} calls)" for row in line)
+        for line in zip(*columns.values(), strict=True)
+    ]
+    return table(tuple(columns), rows)
+
+
+def folder_section(bench: dict) -> str:
+    """End to end against the network alone."""
+    rows = [
+        (
+            f"{run['folder']}, {run['images']:,} files" + "".join(f", {option}" for option in run["options"]),
+            run["workers"],
+            f"{run['images_a_second']:,.0f}",
+            f"{100 * run['share_of_network']:.0f} %",
+            run["cpu_ms"],
+            f"{run['peak_gb_first_quarter']:.2f}, {run['peak_gb_last_quarter']:.2f}",
+        )
+        for run in bench["runs"]
+    ]
+    head = ("folder", "reading processes", "images a second", "of the network alone", "CPU ms", "GB, first and last quarter")
+    reading = ", ".join(
+        f"{row['folder']} with {row['workers']}: {row['images_a_second']:,.0f}" for row in bench["reading"]
+    )
+    return (
+        f"DifFIQA(R), `difiqa score FOLDER -o scores.csv`; crops are 112 pixels wide, large ones 1,024.\n\n"
+        f"{table(head, rows)}\n\nThe network alone: {bench['network_images_a_second']:,.0f} images a second; reading and "
+        f"cutting alone, by folder and processes: {reading}. {machine(bench)}"
+    )
+
+
+def detection_section(bench: dict) -> str:
+    stages = ("decode", "detect", "align", "to pixel values")
+    rows = [(row["side"], row["jpeg_mb"], *(row[stage] for stage in stages), row["peak_gb"]) for row in bench["results"]]
+    return table(("side, pixels", "JPEG, MB", *(f"{stage}, ms" for stage in stages), "peak memory, GB"), rows)
+
+
+def planning_section(difiqa: dict, folder: dict, detection: dict) -> str:
+    """Core hours for a million images and more, from what was measured above."""
+    crops = next(run["cpu_ms"] for run in folder["runs"] if run["folder"] == "crops" and run["workers"] == 1)
+    photo = next(row for row in detection["results"] if row["side"] == 4096)
+    finding = sum(photo[stage] for stage in ("decode", "detect", "align"))
+    jobs = {
+        "DifFIQA(R), aligned crops to a file": crops,
+        "DifFIQA(R), photographs of 17 megapixels with `--detect`": crops + finding,
+        "DifFIQA, preset fastest": crops + difiqa["cases"]["fastest"]["cpu_ms"],
+        "DifFIQA, preset fast": crops + difiqa["cases"]["fast"]["cpu_ms"],
+        "DifFIQA, as in the paper": crops + difiqa["cases"]["paper"]["cpu_ms"],
+    }
+    rows = [(name, f"{ms:,.1f}", *(duration(ms * count) for count in JOBS)) for name, ms in jobs.items()]
+    head = ("job", "CPU ms an image", *(f"{count:,} images" for count in JOBS))
+    return (
+        f"Time on {CORES} cores, each with one process (`accelerate launch --module difiqa_hf score`, or `BatchScorer` on "
+        f"Ray), if storage keeps up and cores are like this one:\n\n{table(head, rows)}\n\nA row of CSV takes about 90 "
+        "bytes: a billion images make a file of 90 GB; write Parquet, and one file for each part of the set. Memory does not "
+        "grow with the number of images, except for the list of names (some 200 bytes each): give a process of its own to "
+        "every hundred million files."
+    )
+
+
+def duration(milliseconds: float) -> str:
+    hours = milliseconds / 3.6e6 / CORES
+    if hours < 1:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
