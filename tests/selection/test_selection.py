@@ -161,3 +161,18 @@ def test_gate(album, capsys):
     assert main(["gate", "album", "--strict", *options]) == 3
     assert main(["gate", "album/red 2.png", "--strict", "--bands", "-1", "-0.9", "-o", "gate.parquet"]) == 0
     assert main(["gate", "nowhere.png", *options]) == 1
+
+
+def test_groups_of_what_is_no_embedding():
+    with pytest.raises(ValueError, match=r"found shapes \(3, 2\) and \(2,\)"):
+        group_faces(np.zeros((3, 2)), [0, 1], 0.5)
+    with pytest.raises(ValueError, match="those of 2 of 3 faces are not"):
+        group_faces([[1, np.nan], [0, 1], [1, 1]], [0, 1, np.nan], 0.5)
+
+
+def test_limits_of_bands_are_numbers():
+    for limits in (("a", "b"), (0.1, None)):
+        with pytest.raises(ValueError, match="the limits of bands are scores"):
+            Bands(*limits)
+    with pytest.raises(ValueError, match="FAIL must not end"):
+        Bands(float("nan"), 1)

@@ -73,7 +73,8 @@ def _table(card, errors) -> list[str]:
     lines = [f"{card.method or 'any method'} {card.revision}".rstrip() + f"; reference: {card.reference}"]
     if errors is not None:
         lines.append(
-            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g} "
+            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g}, a match from a similarity of "
+            f"{errors.similarity_threshold:.6g} on "
             f"({errors.n_genuine} genuine, {errors.n_impostor} impostor comparisons), {100 * errors.confidence:g} % "
             f"interval by {errors.resampled}"
         )
@@ -87,8 +88,8 @@ def _table(card, errors) -> list[str]:
 
 
 def _rate(errors, point: int) -> str:
-    values = [100 * column[point] for column in (errors.fnmr, errors.low, errors.high)]
-    return "undefined" if values[0] != values[0] else f"{values[0]:.3f} % [{values[1]:.3f}, {values[2]:.3f}]"
+    values = errors.percent_at(point)
+    return "undefined" if values is None else "{:.3f} % [{:.3f}, {:.3f}]".format(*values)
 
 
 def _left(errors, point: int) -> str:

@@ -1,15 +1,12 @@
 """The ranking as one HTML file: pictures inside, no script, nothing loaded from elsewhere."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
 
-from PIL import Image
-
 from difiqa_hf.demo.ranking import check_expectations, rank
 from difiqa_hf.demo.versions import Version
+from difiqa_hf.pictures import data_uri
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -76,7 +73,7 @@ def _card(place: int, version: Version, qualities: Mapping[str, float]) -> str:
     name = escape(version.name)
     return (
         f'<li class="{"original" if version.step == 0 else "degraded"}"><figure>'
-        f'<img src="{_data_uri(version.image)}" width="{version.image.width}" alt="{name}">'
+        f'<img src="{data_uri(version.image)}" width="{version.image.width}" alt="{name}">'
         f"<figcaption><b>{place}. {name}</b>{scores}</figcaption></figure></li>"
     )
 
@@ -87,9 +84,3 @@ def _expectations(method: str, expectations: Sequence) -> str:
         exceptions = "".join(f"<li>{escape(exception)}</li>" for exception in expectation.exceptions)
         paragraphs.append(f"<p>{escape(str(expectation))}</p>" + (f"<ul>{exceptions}</ul>" if exceptions else ""))
     return f"<h3>{escape(method)}</h3>" + "".join(paragraphs)
-
-
-def _data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
