@@ -74,7 +74,7 @@ def test_errors_of_ones_own_comparisons(capsys):
     )
     (errors,) = ThresholdCard.load("c.json").errors
     assert (errors.recognizer, errors.comparisons, errors.n_genuine) == ("mine", "pairs.csv", 1000)
-    assert f"match at {errors.similarity_threshold:.6g}" in capsys.readouterr().err
+    capsys.readouterr()
     highest = 0.5 * errors.fnmr[0]
     assert main(["threshold", "--calibration", "c.json", "--max-fnmr", str(highest)]) == 0
     printed = capsys.readouterr()
@@ -82,8 +82,7 @@ def test_errors_of_ones_own_comparisons(capsys):
     assert "with nothing discarded (mine, pairs.csv, FMR 0.01)" in printed.err
     assert main(["threshold", "--calibration", "c.json"]) == 0
     table = capsys.readouterr().out
-    assert f"at FMR 0.01, a match from a similarity of {errors.similarity_threshold:.6g} on" in table
-    assert "FNMR of mine on pairs.csv" in table and len(table.splitlines()) == 15
+    assert "FNMR of mine on pairs.csv at FMR 0.01" in table and len(table.splitlines()) == 15
     assert main(["threshold", "--calibration", "c.json", "--score", str(score)]) == 0
     assert main(["threshold", "--calibration", "c.json", "--max-fnmr", "0.1", "--against", "x"]) == 1
     assert "no comparisons of x, only mine on pairs.csv" in capsys.readouterr().err

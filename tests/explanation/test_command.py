@@ -120,7 +120,7 @@ def test_percentile_by_a_calibration(capsys):
         (["photo.png", "--face", "2"], "--face must be below 2"),
         (["=crop,.png", "--aligned", "--min-size", "200"], "too_small"),
         (["=crop,.png", "--no-diffusion", "--checkpoint", "x"], "leave out one of them"),
-        (["=crop,.png", "--aligned", "-o", "photo.png"], "photo.png is a file"),
+        (["=crop,.png", "--aligned", "-o", "photo.png"], "the output photo.png must be a folder"),
         (["=crop,.png", "--aligned", "-o", "photo.png/out"], "photo.png is a file"),
     ],
 )

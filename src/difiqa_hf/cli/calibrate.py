@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("give either SCORES or --benchmark")
     card = _from_benchmark(args) if args.benchmark else _from_file(args)
     card.save(args.output)
-    found = [f"FNMR of {e.recognizer} on {e.comparisons}, match at {e.similarity_threshold:.6g}" for e in card.errors]
-    entries = "; ".join(found) or "no comparisons"
+    entries = "; ".join(f"FNMR of {e.recognizer} on {e.comparisons}" for e in card.errors) or "no comparisons"
     common.say(f"{args.output}: {len(card.scores)} points on {card.reference}; {entries}")
     return 0
 

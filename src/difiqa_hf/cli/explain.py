@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
-from difiqa_hf.cli.folders import check_folder
+from difiqa_hf.cli.files import check_folder
+from difiqa_hf.cli.numbers import number, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("image", type=Path, metavar="IMAGE", help="image; also by its name in results, photos.zip#a.jpg or clip.mp4#9")
     add("-o", "--output", default="explanation", type=Path, metavar="DIR", help="folder for the .png and the .json")
     add("--aligned", dest="detect", action="store_false", help="the image is an aligned crop, no photograph")
-    add("--face", type=int, default=0, metavar="N", help="of several faces, 0 is the largest")
-    add("--min-size", type=float, default=20, metavar="PIXELS", help="smaller crops or faces are too_small")
-    add("--max-megapixels", type=float, default=100, metavar="MP", help="larger images are unreadable")
+    add("--face", type=whole(least=0), default=0, metavar="N", help="of several faces, 0 is the largest")
+    add("--min-size", type=number(least=0), default=20, metavar="PIXELS", help="smaller crops or faces are too_small")
+    add("--max-megapixels", type=number(above=0), default=100, metavar="MP", help="larger images are unreadable")
     add("--no-diffusion", action="store_true", help="leave out DifFIQA, which is slow: no terms, no restoration")
     add("--checkpoint", metavar="FOLDER", help="of DifFIQA, or repository; the shipped one")
     common.add_method(parser)

@@ -73,8 +73,7 @@ def _table(card, errors) -> list[str]:
     lines = [f"{card.method or 'any method'} {card.revision}".rstrip() + f"; reference: {card.reference}"]
     if errors is not None:
         lines.append(
-            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g}, a match from a similarity of "
-            f"{errors.similarity_threshold:.6g} on "
+            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g} "
             f"({errors.n_genuine} genuine, {errors.n_impostor} impostor comparisons), {100 * errors.confidence:g} % "
             f"interval by {errors.resampled}"
         )
