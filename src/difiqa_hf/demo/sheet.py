@@ -1,6 +1,6 @@
 """The ranking as one HTML file: pictures inside, no script, nothing loaded from elsewhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from string import Template
 
@@ -33,7 +33,8 @@ footer { font-size: .85rem; opacity: .8; margin-top: 2rem; }
 <body>
 <h1>One portrait, $count versions, ranked by face image quality</h1>
 <p>Best first, by <b>$first</b>. A quality says how well a face recogniser can use the image, not how pleasing it is.
-The numbers of two methods have different scales; what counts is the order.</p>
+The numbers of two methods have different scales; what counts is the order, and where there is a percentage, the
+share of the method's reference photographs that score lower.</p>
 <ol class="grid">
 $cards
 </ol>
@@ -46,18 +47,26 @@ Made by <code>difiqa demo</code>; $note.</footer>
 """)
 
 
-def render_sheet(versions: Sequence[Version], qualities: Mapping[str, Sequence[float]], note: str = "") -> str:
+def render_sheet(
+    versions: Sequence[Version],
+    qualities: Mapping[str, Sequence[float]],
+    note: str = "",
+    percentiles: Mapping[str, Callable[[float], float | None]] | None = None,
+) -> str:
     """The whole page.
 
     Args:
         versions: the original first.
         qualities: one list per method, in the order of `versions`; the first method ranks.
         note: for the foot of the page: revisions, say.
+        percentiles: by method: of a score, as `QualityMethod.percentile`; shown behind it where there is one.
     """
     first = next(iter(qualities))
     order = rank(qualities[first])
+    places = percentiles or {}
+    texts = {name: [_score(x, places.get(name)) for x in values] for name, values in qualities.items()}
     cards = [
-        _card(place, versions[i], {name: values[i] for name, values in qualities.items()})
+        _card(place, versions[i], {name: column[i] for name, column in texts.items()})
         for place, i in enumerate(order, 1)
     ]
     lists = [_expectations(name, check_expectations(versions, values)) for name, values in qualities.items()]
@@ -65,10 +74,14 @@ def render_sheet(versions: Sequence[Version], qualities: Mapping[str, Sequence[f
     return _PAGE.substitute(parts, count=len(versions))
 
 
-def _card(place: int, version: Version, qualities: Mapping[str, float]) -> str:
+def _score(quality: float, percentile: Callable[[float], float | None] | None) -> str:
+    place = None if percentile is None else percentile(quality)
+    return f"{quality:.3f}" if place is None else f"{quality:.3f} · {place:.0f} %"
+
+
+def _card(place: int, version: Version, scores: Mapping[str, str]) -> str:
     scores = "".join(
-        f'<span class="score"><span>{escape(name)}</span><span>{quality:.3f}</span></span>'
-        for name, quality in qualities.items()
+        f'<span class="score"><span>{escape(name)}</span><span>{score}</span></span>' for name, score in scores.items()
     )
     name = escape(version.name)
     return (
