@@ -84,8 +84,8 @@ def test_the_sheet_of_a_face(tmp_path, monkeypatch, photographs):
     portrait().save(photo)
     analyser, batches = Analyser(Brightness(), OneFace()), []
     (row,) = analyser.analyse([str(photo)], photographs).rows
-    sheet = analyser.explain(row, photographs, lambda parts: batches.extend(parts) or parts)
-    assert sheet.size[0] > 2000 and sum(map(len, batches)) == 169
+    sheet, words = analyser.explain(row, photographs, lambda parts: batches.extend(parts) or parts)
+    assert sheet.size[0] > 2000 and sum(map(len, batches)) == 169 and words[0].startswith("brightness ")
     photo.unlink()
     with pytest.raises(ValueError, match="is no longer there as it was"):
         analyser.explain(row, photographs)

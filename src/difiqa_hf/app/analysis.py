@@ -78,8 +78,8 @@ class Analyser:
         rows = [row for row, _ in scored] + failed
         return Analysis(rows, [picture for _, picture in scored], self._write_csv(rows), photographs)
 
-    def explain(self, row: Row, photographs: bool = True, progress: Progress = iter) -> Image.Image:
-        """The explanation sheet of one face.
+    def explain(self, row: Row, photographs: bool = True, progress: Progress = iter) -> tuple[Image.Image, list[str]]:
+        """The explanation sheet of one face, and the same in words.
 
         Args:
             row, photographs: as in an `Analysis`.
@@ -88,7 +88,7 @@ class Analyser:
         Raises:
             ValueError: if the image is no longer what it was.
         """
-        from difiqa_hf.explanation.sheet import draw_sheet
+        from difiqa_hf.explanation.sheet import draw_sheet, words
         from difiqa_hf.plots import save
 
         image, crops = self._look(row.path, photographs)
@@ -104,7 +104,7 @@ class Analyser:
             sheet = Path(folder) / "explanation.png"
             save(draw_sheet(found), sheet)
             with Image.open(sheet) as picture:
-                return picture.convert("RGB")
+                return picture.convert("RGB"), words(found)
 
     def _look(self, file: str | Path, photographs: bool) -> tuple[Image.Image | None, list[Crop]]:
         detector = self.detector if photographs else None

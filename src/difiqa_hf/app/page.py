@@ -17,7 +17,16 @@ checkpoint's reference photographs with a lower score. It is no judgement of a p
 Images stay on the machine that runs this page, for a day at most."""
 WITHOUT_DETECTOR = """\n\n**Faces cannot be found in photographs here** ({}): give aligned crops of 112 × 112 pixels."""
 MOST_FILES = 100
-HEADERS = ["file", "face", "status", "score", "better than", "note"]
+HEADERS = ["score", "better than", "file", "face", "status", "note"]  # what counts first, where a phone shows it
+WIDTHS = [100, 100, 220, 70, 140, 300]  # pixels
+STYLE = """
+#ranking .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 45%), 1fr)) !important; }
+#ranking .grid-container { padding-top: 1.5rem; }
+#ranking .grid-wrap { min-height: 10rem !important; }
+#ranking .caption-label { white-space: normal; max-width: 100%; }
+#limits :is(td, th) { word-break: normal; overflow-wrap: normal; padding: .3rem .6rem; }
+#words pre { white-space: pre-wrap; }
+"""
 SHOWN = (0, 1, 5, 10, 20, 30)  # percentiles of the table of limits
 KEPT = 3600, 86400  # seconds: how often Gradio's copies are looked at, and the age at which they are deleted
 
@@ -28,7 +37,8 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
     Raises:
         ImportError: without Gradio.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY"):  # faces are not for keeping, in the browser neither
+        os.environ.setdefault(name, "False")
     try:
         import gradio as gr
     except ImportError as error:
@@ -43,14 +53,15 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
         found = analyser.analyse(paths, photographs, lambda files: progress.tqdm(files, desc="scoring"))
         gallery = [(picture, caption(row)) for picture, row in zip(found.pictures, found.scored, strict=True)]
         table, csv = [cells(row) for row in found.rows], gr.DownloadButton(value=str(found.csv), interactive=True)
-        return gallery, table, csv, found, None
+        return gallery, table, csv, found, None, ""
 
     def why(found, event: gr.SelectData, progress=gr.Progress()):  # noqa: B008
         bar = lambda batches: progress.tqdm(batches, desc="covering the face")  # noqa: E731
         try:
-            return analyser.explain(found.scored[event.index], found.photographs, bar)
+            sheet, lines = analyser.explain(found.scored[event.index], found.photographs, bar)
         except ValueError as error:
             raise gr.Error(str(error)) from error
+        return sheet, "```\n" + "\n".join(lines) + "\n```"
 
     with gr.Blocks(title="Face image quality", delete_cache=KEPT) as page:
         gr.Markdown(INTRODUCTION + (WITHOUT_DETECTOR.format(note) if note else ""))
@@ -66,15 +77,19 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
         button = gr.Button("Score", variant="primary")
         buttons = ["download", "fullscreen"]  # none that uploads
         label = "Ranking, best first: choose a face to see why"
-        gallery = gr.Gallery(label=label, columns=[2, 3, 4, 6], height="auto", buttons=buttons)
+        gallery = gr.Gallery(
+            label=label, allow_preview=False, height="auto", object_fit="contain", elem_id="ranking", buttons=buttons
+        )
         sheet = gr.Image(label="Why", interactive=False, type="pil", format="png", buttons=buttons)
-        table = gr.Dataframe(headers=HEADERS, label="All rows", interactive=False, wrap=True)
+        with gr.Accordion("Why, in words", open=False):
+            words = gr.Markdown("Choose a face above.", elem_id="words")
+        table = gr.Dataframe(headers=HEADERS, label="All rows", interactive=False, wrap=True, column_widths=WIDTHS)
         csv = gr.DownloadButton("Download CSV", interactive=False)
         if (text := limits(analyser.method.threshold_card())) is not None:
             with gr.Accordion("What would a limit do?", open=False):
-                gr.Markdown(text)
-        button.click(score, [files, shot, photographs], [gallery, table, csv, found, sheet])
-        gallery.select(why, found, sheet)
+                gr.Markdown(text, elem_id="limits")
+        button.click(score, [files, shot, photographs], [gallery, table, csv, found, sheet, words])
+        gallery.select(why, found, [sheet, words])
     return page
 
 
@@ -98,7 +113,7 @@ def serve(page: "gr.Blocks", host: str = "127.0.0.1", port: int | None = None, b
 
     _check_address(host, port)
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # none from the network
-    options = {"server_name": host, "server_port": port, "share": False, "max_file_size": "50mb"}
+    options = {"server_name": host, "server_port": port, "share": False, "max_file_size": "50mb", "css": STYLE}
     _, address, _ = page.launch(**options, theme=theme, prevent_thread_lock=not block)
     return address
 
@@ -129,7 +144,7 @@ def cells(row: Row) -> list:
     """One line of the table."""
     quality, percentile = row.cells()[3:5]
     face = "" if row.face is None else row.face + 1
-    return [row.path.name, face, row.status, quality, f"{percentile} %" if percentile else "", row.reason]
+    return [quality, f"{percentile} %" if percentile else "", row.path.name, face, row.status, row.reason]
 
 
 def limits(card: ThresholdCard | None) -> str | None:
@@ -137,8 +152,8 @@ def limits(card: ThresholdCard | None) -> str | None:
     if card is None:
         return None
     errors = card.errors[0] if card.errors else None
-    lines = [f"The reference: {card.reference}. The choice of a limit is yours.", ""]
-    lines += ["| reference left out | score below |" + (" genuine pairs missed (FNMR) |" if errors else "")]
+    lines = [f"If everything below a score were left out. Shares of the reference, {card.reference}:", ""]
+    lines += ["| left out | score below |" + (" pairs missed (FNMR) |" if errors else "")]
     lines += ["|---:|---:|" + ("---|" if errors else "")]
     for percent in SHOWN:
         score = card.score_at(percent)
@@ -147,9 +162,9 @@ def limits(card: ThresholdCard | None) -> str | None:
         lines.append(f"| {percent} % | {score:.4f} |" + (f" {rate} |" if errors else ""))
     if errors:
         lines += ["", (
-            f"FNMR, the false non-match rate, is the share of pairs of one person that a recogniser takes for two. It "
-            f"was measured elsewhere, not on your images: {errors.comparisons} compared by {errors.recognizer}, with "
-            f"one false match in {1 / errors.fmr:.0f} (FMR {errors.fmr:g}); in brackets the "
-            f"{100 * errors.confidence:.0f} % interval."
+            "The choice is yours. FNMR, the false non-match rate, is the share of pairs of one person that a "
+            "recogniser takes for two. It was measured elsewhere, not on your images: "
+            f"{errors.comparisons} compared by {errors.recognizer}, with one false match in {1 / errors.fmr:.0f} (FMR "
+            f"{errors.fmr:g}); in brackets the {100 * errors.confidence:.0f} % interval."
         )]  # fmt: skip
     return "\n".join(lines)
