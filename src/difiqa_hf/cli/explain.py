@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from difiqa_hf.explanation import explain
-    from difiqa_hf.explanation.sheet import draw_sheet
+    from difiqa_hf.explanation.sheet import draw_sheet, words
     from difiqa_hf.methods.difiqa import DifFIQA
     from difiqa_hf.pictures import picture_of
     from difiqa_hf.plots import save
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     sheet, data = (args.output / f"{args.image.name}.{kind}" for kind in ("png", "json"))
     save(draw_sheet(found), sheet)
     _write(data, found, args)
-    print("\n".join(_words(found)))
+    print("\n".join(words(found)))
     common.say(f"{sheet} and {data} written")
     return 0
 
@@ -99,21 +99,3 @@ def _write(path: Path, found, args: argparse.Namespace) -> None:
 
     text = json.dumps({"image": path_text(args.image)} | found.report(), indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _words(found) -> list[str]:
-    from dataclasses import asdict
-
-    from difiqa_hf.explanation.sheet import CAUSES, headline, unusual
-
-    lines = [headline(found)]
-    if found.restoration is not None:
-        lines.append(
-            f"DifFIQA {found.restoration.quality:.4f} lacks {1 - found.restoration.quality:.4f} to 1, by cause:"
-        )
-        parts = asdict(found.shortfall).items()
-        lines += [f"  {value:8.4f}{unusual(found, name)}  {name}: {CAUSES[name]}" for name, value in parts]
-        if found.part_percentile("noise") is None:
-            lines.append("  which of them is unusual is not known: the card of these weights has no parts")
-    lines += [f"{m.name:24} {m.value:9.3g} {m.unit:8} {m.meaning}".rstrip() for m in found.measurements]
-    return lines
