@@ -138,3 +138,13 @@ def test_numbers_below_one(capsys, option):
     except SystemExit as error:
         assert error.code == 2
     assert "at least 1" in capsys.readouterr().err
+
+
+def test_of_a_frame_of_a_video():
+    cv2 = pytest.importorskip("cv2")
+    writer = cv2.VideoWriter("clip.avi", cv2.VideoWriter_fourcc(*"MJPG"), 10, (112, 112))
+    for level in range(0, 250, 25):
+        writer.write(np.full((112, 112, 3), level, np.uint8))
+    writer.release()
+    assert explained("clip.avi#4", "--aligned", "--no-diffusion") == 0
+    assert content("clip.avi#4")["quality"] == pytest.approx(100 / 127.5 - 1, abs=0.02)

@@ -1,6 +1,7 @@
 """The page, in Gradio. Nothing on it is loaded from elsewhere, so that it works offline."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from difiqa_hf.app.analysis import Analyser
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 INTRODUCTION = """# Face image quality
 How well can a face recogniser use this photograph? **Higher is better.** Go by “better than … %”: the share of the
 checkpoint's reference photographs with a lower score. It is no judgement of a person, of looks, or of genuineness.
-Images stay on the machine that runs this page, for a day at most."""
+Images stay on the machine that runs this page, and are deleted after a day."""
 WITHOUT_DETECTOR = """\n\n**Faces cannot be found in photographs here** ({}): give aligned crops of 112 × 112 pixels."""
 MOST_FILES = 100
 HEADERS = ["score", "better than", "file", "face", "status", "note"]  # what counts first, where a phone shows it
@@ -44,25 +45,7 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
     except ImportError as error:
         raise ImportError("the app needs Gradio: pip install 'difiqa-hf[demo]'") from error
 
-    def score(files, shot, photographs, progress=gr.Progress()):  # noqa: B008  how Gradio asks for it
-        paths = [*(files or []), *([shot] if shot else [])]
-        if not paths:
-            raise gr.Error("Drop some images first, or take a picture.")
-        if len(paths) > MOST_FILES:
-            raise gr.Error(f"{len(paths)} images, at most {MOST_FILES} at once: difiqa score takes any number.")
-        found = analyser.analyse(paths, photographs, lambda files: progress.tqdm(files, desc="scoring"))
-        gallery = [(picture, caption(row)) for picture, row in zip(found.pictures, found.scored, strict=True)]
-        table, csv = [cells(row) for row in found.rows], gr.DownloadButton(value=str(found.csv), interactive=True)
-        return gallery, table, csv, found, None, ""
-
-    def why(found, event: gr.SelectData, progress=gr.Progress()):  # noqa: B008
-        bar = lambda batches: progress.tqdm(batches, desc="covering the face")  # noqa: E731
-        try:
-            sheet, lines = analyser.explain(found.scored[event.index], found.photographs, bar)
-        except ValueError as error:
-            raise gr.Error(str(error)) from error
-        return sheet, "```\n" + "\n".join(lines) + "\n```"
-
+    score, why = _actions(analyser)
     with gr.Blocks(title="Face image quality", delete_cache=KEPT) as page:
         gr.Markdown(INTRODUCTION + (WITHOUT_DETECTOR.format(note) if note else ""))
         found = gr.State()
@@ -91,6 +74,33 @@ def build_page(analyser: Analyser, note: str = "") -> "gr.Blocks":
         button.click(score, [files, shot, photographs], [gallery, table, csv, found, sheet, words])
         gallery.select(why, found, [sheet, words])
     return page
+
+
+def _actions(analyser: Analyser) -> tuple[Callable, Callable]:
+    """What the button and the choice of a face do."""
+    import gradio as gr
+
+    def score(files, shot, photographs, progress=gr.Progress()):  # noqa: B008  how Gradio asks for it
+        paths = [*(files or []), *([shot] if shot else [])]
+        if not paths:
+            raise gr.Error("Drop some images first, or take a picture.")
+        if len(paths) > MOST_FILES:
+            raise gr.Error(f"{len(paths)} images, at most {MOST_FILES} at once: difiqa score takes any number.")
+        found = analyser.analyse(paths, photographs, lambda files: progress.tqdm(files, desc="scoring"))
+        gallery = [(picture, caption(row)) for picture, row in zip(found.pictures, found.scored, strict=True)]
+        table, csv = [cells(row) for row in found.rows], gr.DownloadButton(value=str(found.csv), interactive=True)
+        return gallery, table, csv, (found.scored, found.photographs), None, ""
+
+    def why(found, event: gr.SelectData, progress=gr.Progress()):  # noqa: B008
+        rows, photographs = found  # as they were scored, whatever the page says by now
+        try:
+            face = rows[event.index], photographs
+            sheet, lines = analyser.explain(*face, lambda batches: progress.tqdm(batches, desc="covering the face"))
+        except ValueError as error:
+            raise gr.Error(str(error)) from error
+        return sheet, "```\n" + "\n".join(lines) + "\n```"
+
+    return score, why
 
 
 def make_page(method: str = "difiqa-r") -> "gr.Blocks":

@@ -12,6 +12,8 @@ _BOUNDS = {
     "below": (operator.lt, "below"),
 }
 
+_LARGEST = 2**63 - 1
+
 
 def number(**bounds: float) -> Callable[[str], float]:
     """A type for argparse: a finite number within `bounds`: least, above, most, below."""
@@ -20,12 +22,12 @@ def number(**bounds: float) -> Callable[[str], float]:
 
 def whole(**bounds: int) -> Callable[[str], int]:
     """As `number`, of whole numbers, and of those that 64 bits can hold."""
-    return _bounded(int, "a whole number", {"most": 2**63 - 1} | bounds, silent=2**63 - 1)
+    return _bounded(int, "a whole number", bounds | {"most": bounds.get("most", _LARGEST)})
 
 
-def _bounded(kind: type, what: str, bounds: dict[str, float], silent: float = math.inf) -> Callable:
+def _bounded(kind: type, what: str, bounds: dict[str, float]) -> Callable:
     checks = [(*_BOUNDS[name], bound) for name, bound in bounds.items()]
-    wanted = " and ".join(f"{words} {bound:g}" for _, words, bound in checks if bound != silent)
+    wanted = " and ".join(f"{words} {bound:g}" for _, words, bound in checks if bound != _LARGEST)
     wanted = f"{what} {wanted}".rstrip()
 
     def parse(text: str) -> float:
