@@ -18,7 +18,7 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 LAYERS = (
     {"outputs", "metrics", "hub", "processes"},
     {"alignment", "degradation", "embedding", "diffusion", "image_processing", "inference", "models"},
-    {"comparison_files", "onnx_graphs", "plots", "repeats", "torch_metric"},
+    {"comparison_files", "onnx_graphs", "pictures", "plots", "repeats", "torch_metric"},
     {"conversion", "detection", "labels"},
     {"losses", "recognizers"},
     {"pipeline_difiqa", "pipeline_quality"},

@@ -86,15 +86,25 @@ def test_sheet_holds_everything_in_itself():
     assert page.index("1. blur, 1") < page.index("2. original") < page.index("3. &lt;noise&gt;, 1")
 
 
+def test_percentiles_stand_behind_the_scores():
+    page = render_sheet(named("original 0"), {"a": [0.5], "b": [1]}, percentiles={"a": lambda quality: 99 * quality})
+    assert "<span>0.500 · 50 %</span>" in page and "<span>1.000</span>" in page
+
+
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("difiqa_hf.methods.create_method", lambda name, **options: Contrast())
+    monkeypatch.setattr(Contrast, "_percentiles", (0.0, 2.0))
     assert main(["demo", "-o", str(tmp_path / "new"), "--method", "contrast"]) == 0
     output = capsys.readouterr().out
     assert "degraded versions score below the original" in output and "milder step" in output
-    ranked = [float(line.split()[-1]) for line in output.splitlines() if re.match(r" +\d+  ", line)]
+    ranked = [float(line.split("(")[0].split()[-1]) for line in output.splitlines() if re.match(r" +\d+  ", line)]
     assert len(ranked) == 34 and ranked == sorted(ranked, reverse=True)
     assert str(tmp_path / "new" / "demo.html") in output.splitlines()[-1]
-    assert (tmp_path / "new" / "demo.html").read_text(encoding="utf-8").count("<img") == 34
+    page = (tmp_path / "new" / "demo.html").read_text(encoding="utf-8")
+    assert page.count("<img") == 34 and len(re.findall(r"<span>\d\.\d{3} · \d+ %</span>", page)) == 34
+    (tmp_path / "file").touch()
+    assert main(["demo", "-o", str(tmp_path / "file"), "--method", "contrast"]) == 1
+    assert "file must be a folder" in capsys.readouterr().err
 
 
 def test_without_scikit_image_the_extra_is_named(monkeypatch, capsys):

@@ -159,20 +159,20 @@ def test_the_sheet_is_drawn(explanation, tmp_path):
     assert Image.open(tmp_path / "sheet.png").size[0] > 2000
 
 
-def test_command(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("matplotlib")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("difiqa_hf.methods.create_method", lambda name, **options: Brightness())
-    monkeypatch.setattr("difiqa_hf.pipeline_difiqa.DifFIQAPipeline.from_default", toy_pipeline)
-    portrait().resize((112, 112)).save("=crop,.png")
-    assert main(["explain", "=crop,.png", "--aligned", "--num-repeats", "2", "-o", "out"]) == 0
-    printed = capsys.readouterr().out
-    assert "lacks" in printed and "mirror: " in printed and "Sharpness" in printed
-    content = json.loads((tmp_path / "out" / "=crop,.png.json").read_text(encoding="utf-8"))
-    assert content["image"] == "=crop,.png" and len(content["measurements"]) == 7 and "face" not in content
-    assert (tmp_path / "out" / "=crop,.png.png").stat().st_size > 10_000
-    assert main(["explain", "=crop,.png", "--aligned", "--no-diffusion", "-o", "out"]) == 0
-    assert "difiqa" not in json.loads((tmp_path / "out" / "=crop,.png.json").read_text(encoding="utf-8"))
+def test_squares_that_cover_nothing_or_not_all_are_refused():
+    for options in ({"patch": 0}, {"patch": 200}, {"stride": 0}, {"patch": 8, "stride": 50}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="1 <= stride <= patch <= 112"):
+            occlusion_map(Brightness(), torch.ones(3, 112, 112), **options)
+    batches = []
+    occlusion_map(
+        Brightness(), torch.ones(3, 112, 112), batch_size=100, progress=lambda parts: batches.extend(parts) or parts
+    )
+    assert [len(batch) for batch in batches] == [100, 69]
+
+
+def test_measurements_are_of_an_aligned_crop():
+    with pytest.raises(ValueError, match="112 x 112 pixels, found 224 x 100"):
+        measure(Image.new("RGB", (224, 100)))
 
 
 @pytest.mark.parametrize(("name", "message"), [("nowhere.png", "no such file"), ("broken.png", "not an image")])

@@ -1,16 +1,19 @@
 """Whole cards, as text: of a checkpoint with all that a card can say, and of one about which nothing is known."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 from jinja2 import UndefinedError
 
 from difiqa_hf.hub.cards import Figure, Group, Part, Threshold, card_of, render, weights_digest
+from difiqa_hf.metrics import ErrorsAbove, ThresholdCard
 from toys import toy_pipeline, toy_recognizer
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,10 @@ Discard what scores below. Percentiles and errors hold for 1,000 faces; check th
 | 0.7000 | 5 % | 0.81 % |
 | 0.8000 | 10 % | not measured |
 
+`thresholds.json`, which `difiqa threshold` prints and percentiles and `--bands` go by, holds
+percentiles among 9 faces. On other images or
+recognisers than the table's its numbers are others.
+
 ## Limits
 
 - Utility is not beauty: the score says how well a recogniser can use the image. It is no liveness, deepfake, age or
@@ -118,6 +125,7 @@ def test_everything_that_a_card_can_say(folder):
         tables="a table",
         thresholds=(Threshold(0.7, 5, 0.0081), Threshold(0.8, 10)),
         thresholds_on="1,000 faces",
+        threshold_file="percentiles among 9 faces",
         groups=(Group("f, 25-32", 120, (0.7, 0.8, 0.9)),),
         licence="research-only",
         licence_reason="the data say so",
@@ -135,6 +143,18 @@ def test_a_checkpoint_of_which_nothing_else_is_known(folder):
     assert all(f"`{file}` | `{digest}`" in text for file, digest in card.hashes.items()) and len(card.hashes) == 2
     count = sum(p.numel() for p in toy_recognizer().parameters())
     assert [part.parameters_m for part in card.parts if part.folder == "recognizer"] == [round(count / 1e6, 2)]
+
+
+def test_the_card_names_the_file_of_thresholds(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    columns = [np.full(101, value) for value in (0.01, 0.005, 0.02, 900)]
+    entry = ErrorsAbove("pairs", "toy", "", 0.001, 0.3, 1000, 1000, *columns, 0.95, "identity", 10)
+    bare = ThresholdCard.from_scores([0, 1], reference="2 faces")
+    known = bare.with_errors(entry), ", and FNMR of toy on pairs at FMR 0.001"
+    for card, more in ((bare, ""), known):
+        card.save(tmp_path / "copy" / "thresholds.json")
+        assert f" go by, holds\npercentiles among 2 faces{more}. On" in card_of(tmp_path / "copy").render()
+    assert "`thresholds.json`" not in card_of(folder).render()
 
 
 def test_the_digest_of_weights_ignores_how_they_are_stored(folder, tmp_path):

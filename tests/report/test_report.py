@@ -1,5 +1,7 @@
 """The page about a file of scores."""
 
+import base64
+import io
 import os
 import re
 import zipfile
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from difiqa_hf.alignment import ARCFACE_TEMPLATE
 from difiqa_hf.cli import main
+from difiqa_hf.detection import Detection, Face
 from difiqa_hf.metrics import ErrorsAbove, ThresholdCard
 from difiqa_hf.report import render_report, summarise
 from difiqa_hf.report.summary import LISTED
@@ -66,6 +70,77 @@ def test_a_folder_without_a_single_face(album):
     assert main(["report", "scores.csv", "-o", "page.html"]) == 0
     page = Path("page.html").read_text(encoding="utf-8")
     assert "1 files, 0 faces" in page and "<h2>The worst" not in page
+
+
+def test_pictures_are_found_below_the_root_or_said_to_be_gone(album, capsys, monkeypatch):
+    main(["score", "album", "-o", "scores.csv"])
+    monkeypatch.chdir(album / "album")
+    capsys.readouterr()
+    assert main(["report", "../scores.csv", "-o", "page.html"]) == 0
+    said = capsys.readouterr().err
+    assert "0 pictures" in said and "note: 24 of 24 pictures could not be read any more" in said
+    assert "--root is where relative paths begin, now ." in said
+    assert main(["report", "../scores.csv", "-o", "page.html", "--root", ".."]) == 0
+    said = capsys.readouterr().err
+    assert "24 pictures" in said and "note" not in said
+    assert main(["report", "../scores.csv", "-o", "page.html", "--root", "..", "--max-megapixels", "0.001"]) == 0
+    assert "0 pictures" in capsys.readouterr().err
+    assert main(["report", "../scores.csv", "-o", "page.html", "--root", "nowhere"]) == 1
+    assert "no folder nowhere; --root is where" in capsys.readouterr().err
+
+
+class Left:
+    """Finds a face in the left half of everything."""
+
+    def detect(self, image):
+        width = image.width // 2
+        return Detection("ok", (Face((0, 0, width, width), ARCFACE_TEMPLATE * width / 112, 0.9),))
+
+
+def test_pictures_of_photographs_show_the_face(album, monkeypatch):
+    monkeypatch.setattr("difiqa_hf.cli.common.make_detector", lambda args: Left() if args.detect else None)
+    photo = Image.new("RGB", (200, 100), (0, 0, 255))
+    photo.paste((255, 0, 0), (0, 0, 100, 100))
+    photo.save("photo.png")
+    sides = {}
+    for options in ([], ["--detect"]):
+        assert main(["score", "photo.png", *options, "-o", "scores.csv", "--restart"]) == 0
+        assert main(["report", "scores.csv", *options, "-o", "page.html"]) == 0
+        uri = sources(Path("page.html").read_text(encoding="utf-8"))[0]
+        sides[bool(options)] = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+    assert sides[False].size == (192, 96) and sides[True].size == (160, 160)  # 1.6 times the box
+    assert sides[True].getpixel((70, 70))[0] > 250
+
+
+def test_the_reference_on_the_page_is_that_of_the_percentiles(album, monkeypatch, capsys):
+    """A page must not name the shipped reference over percentiles of another, nor the other way round."""
+    monkeypatch.setattr("difiqa_hf.methods.registry.method_class", lambda name: HasWeights)
+    main(["score", "album", "-o", "shipped.csv"])
+    main(["calibrate", "shipped.csv", "-o", "mine.json", "--reference", "my album"])
+    main(["score", "album", "-o", "mine.csv", "--calibration", "mine.json"])
+    capsys.readouterr()
+
+    def reported(*arguments: str) -> tuple[int, str, str]:
+        code = main(["report", *arguments, "-o", "page.html", "--no-pictures"])
+        return code, Path("page.html").read_text(encoding="utf-8"), capsys.readouterr().err
+
+    code, page, _ = reported("shipped.csv")
+    assert code == 0 and "(reference: the " in page and "reference left out" in page
+    code, page, said = reported("mine.csv")
+    assert code == 0 and "reference:" not in page and "name theirs by --calibration" in said
+    code, page, _ = reported("mine.csv", "--calibration", "mine.json")
+    assert code == 0 and "(reference: 27 faces of my album)" in page
+    code, _, said = reported("shipped.csv", "--calibration", "mine.json")
+    assert code == 1 and "the percentiles of shipped.csv are not those of mine.json" in said
+    lines = Path("shipped.csv").read_text(encoding="utf-8", errors="surrogateescape").splitlines(keepends=True)
+    text = "".join([*lines[:3], lines[3].replace("brightness", "other")])
+    Path("two.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
+    code, _, said = reported("two.csv", "--calibration", "mine.json")
+    assert code == 1 and "for scores of one method, found brightness" in said
+
+
+class HasWeights(Brightness):
+    has_weights = True
 
 
 def rows(count: int, **more):

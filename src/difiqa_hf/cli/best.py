@@ -2,25 +2,33 @@
 
 Writes a picture of every chosen face, and best.csv with rank, person, file, frame and score. --per-person puts faces
 together by the embeddings of a recogniser: two faces are of one person from a cosine on that depends on the recogniser,
-so --same-person names it (`difiqa calibrate` prints it for a false match rate), unless the threshold card of DifFIQA
-knows it for the shipped one. Exit codes: 0 done; 1 failed, or a PATH does not exist or holds no face; 2 wrong usage.
+so --same-person names it (`difiqa calibrate` and `threshold` print it for a false match rate), unless a threshold card
+that ships knows it, as for the shipped one. Pictures of an earlier run into the same folder are removed. Exit codes:
+0 done; 1 failed, or a PATH does not exist or holds no face; 2 wrong usage.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.files import check_folder
+from difiqa_hf.cli.numbers import number, whole
+
+COLUMNS = ("person", "rank", "picture", "path", "face", "quality", "percentile")
+PICTURE = re.compile(r"(person-\d+_)?rank-\d+\.png")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     common.add_inputs(parser, detect=True)
     add("-o", "--output", default="best", type=Path, metavar="DIR", help="folder for the pictures and best.csv")
-    add("-k", type=int, default=3, metavar="N", help="faces to choose, with --per-person of each person")
+    add("-k", type=whole(least=1), default=3, metavar="N", help="faces to choose, with --per-person of each person")
     add("--per-person", action="store_true", help="tell persons apart")
-    add("--same-person", type=float, metavar="COSINE", help="from which on two faces are of one person")
+    cosine = number(least=-1, most=1)
+    add("--same-person", type=cosine, metavar="COSINE", help="from which on two faces are of one person")
     add("--person-recognizer", metavar="R", help="that tells persons apart: folder, file or repository; shipped")
-    add("--side", type=int, default=512, metavar="PIXELS", help="largest side of the pictures")
+    add("--side", type=whole(least=1), default=512, metavar="PIXELS", help="largest side of the pictures")
     common.add_method(parser)
 
 
@@ -29,45 +37,69 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.scoring.run import chunk_cutter
     from difiqa_hf.selection.best import find_faces, persons_of, select_best
 
-    if args.k < 1:
-        raise ValueError(f"-k must be at least 1, found {args.k}")
+    for name in ("same_person", "person_recognizer"):
+        if getattr(args, name) is not None and not args.per_person:
+            raise ValueError(f"--{name.replace('_', '-')} is for --per-person: give that too, or leave it out")
+    check_folder(args.output)
+    earlier = _earlier(args.output)
     method, detector = common.make_method(args), common.make_detector(args)
     recognizer, similarity = _recognizer(args) if args.per_person else (None, None)
     card = common.chosen_card(args, method)
     files, complete = common.list_files(args)
     cut = chunk_cutter(detector, args.min_size, args.max_megapixels, method.landmarks)
     sources = in_chunks(common.read_sources(args, files), args.batch_size)
-    rows, embeddings = [], []
+    rows, embeddings, images = [], [], set()
     for found, vectors in find_faces(cut(sources, args.workers), method, recognizer, args.batch_size):
         for row in found:
             common.say_row(row)
+        images |= {row.path for row in found}
         rows += [row for row in found if row.quality is not None]
         embeddings.append(vectors)
     persons = persons_of(embeddings, rows, similarity) if args.per_person else None
     shots = select_best(rows, args.k, persons)
+    for picture in earlier:
+        picture.unlink(missing_ok=True)
     _write(args, shots, detector, card)
     people = "" if persons is None else f" of {len(set(persons.tolist()))} persons"
-    common.say(f"{len(rows)} faces{people} in {len(files)} files; the {len(shots)} best in {args.output}")
+    common.say(f"{len(rows)} faces{people} in {len(images)} images; the {len(shots)} best in {args.output}")
     return 0 if complete and shots else 1
 
 
 def _recognizer(args: argparse.Namespace):
     """The recogniser that tells persons apart, and from which cosine on."""
-    from difiqa_hf.methods import create_method
-    from difiqa_hf.recognizers import load_recognizer, weights_revision
+    from difiqa_hf.metrics import ThresholdCard
+    from difiqa_hf.recognizers import SHIPPED, load_recognizer, weights_revision
 
     recognizer = load_recognizer(args.person_recognizer)
     if args.same_person is not None:
         return recognizer, args.same_person
     revision = weights_revision(recognizer)
-    card = create_method("difiqa").threshold_card()
-    known = [entry for entry in card.errors if entry.recognizer_revision == revision] if card else []
+    cards = map(ThresholdCard.load, sorted(SHIPPED.parents[1].glob("*/thresholds.json")))
+    known = [entry for card in cards for entry in card.errors if revision and entry.recognizer_revision == revision]
     if not known:
         raise ValueError(
             "from which cosine on two faces are of one person is not known for this recogniser: name it by "
-            "--same-person; difiqa calibrate measures it for a false match rate"
+            "--same-person; difiqa calibrate measures it for a false match rate, and difiqa threshold prints it"
         )
-    return recognizer, known[0].similarity_threshold
+    strictest = min(known, key=lambda entry: entry.fmr)
+    cosine, measured = strictest.similarity_threshold, f"{strictest.recognizer} on {strictest.comparisons}"
+    common.say(f"two faces are of one person from a cosine of {cosine:.3g} on: FMR {strictest.fmr:g} of {measured}")
+    return recognizer, cosine
+
+
+def _earlier(folder: Path) -> list[Path]:
+    """The pictures that an earlier run has left in the folder, by its best.csv."""
+    import csv
+
+    table = folder / "best.csv"
+    if not table.is_file():
+        return []
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{table} is no table of difiqa best, and would be overwritten: name another folder by -o")
+        names = [row["picture"] or "" for row in reader]
+    return [folder / name for name in names if PICTURE.fullmatch(name)]
 
 
 def _write(args: argparse.Namespace, shots: list, detector, card) -> None:
@@ -84,7 +116,7 @@ def _write(args: argparse.Namespace, shots: list, detector, card) -> None:
         for (owner, face), name in names.items():
             if owner == path:
                 cut_picture(image, detector, face, args.side).save(args.output / name)
-    lines = [csv_line(["person", "rank", "picture", "path", "face", "quality", "percentile"])]
+    lines = [csv_line(list(COLUMNS))]
     for shot in shots:
         row, picture = shot.row, names[shot.row.path, shot.row.face]
         percentile = card.percentile(row.quality) if card else None

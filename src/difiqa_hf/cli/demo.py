@@ -8,12 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_folder
+from difiqa_hf.cli.numbers import whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, methods = parser.add_argument, ["difiqa", "difiqa-r"]
     add("-o", "--output", default="demo_output", type=Path, metavar="DIR", help="folder for the HTML file")
     add("--method", nargs="+", default=methods, metavar="NAME", help="quality methods; the first one ranks")
-    add("--num-repeats", type=int, default=4, metavar="N", help="noise draws per image, method difiqa only")
+    add("--num-repeats", type=whole(least=1), default=4, metavar="N", help="noise draws per image, method difiqa only")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.methods import create_method
     from difiqa_hf.scoring import hide_loading_bars
 
+    check_folder(args.output)
     hide_loading_bars()
     repeats = {"difiqa": {"num_repeats": args.num_repeats}}
     methods = [create_method(name, **repeats.get(name, {})) for name in args.method]
@@ -39,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
         qualities[method.name] = [quality for part in parts for quality in method(part).tolist()]
 
     print()
-    _print_table(versions, qualities, {method.name: method.percentile for method in methods})
+    percentiles = {method.name: method.percentile for method in methods}
+    _print_table(versions, qualities, percentiles)
     for name, values in qualities.items():
         print(f"\n{name}")
         for expectation in check_expectations(versions, values):
@@ -49,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     sheet = args.output / "demo.html"
     revisions = ", ".join(f"{method.name} {method.revision}".rstrip() for method in methods)
-    sheet.write_text(render_sheet(versions, qualities, revisions), encoding="utf-8")
+    sheet.write_text(render_sheet(versions, qualities, revisions, percentiles), encoding="utf-8")
     print(f"\n{sheet} written, {time.perf_counter() - start:.0f} s")
     return 0
 

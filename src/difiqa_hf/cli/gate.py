@@ -9,15 +9,17 @@ accepted; 130 interrupted.
 import argparse
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.numbers import number
 
+# option -> (unit, largest limit that makes sense, what is measured)
 OPTIONS = {
-    "min_eye_distance": ("PIXELS", "distance between the eyes in the photograph"),
-    "max_yaw": ("DEGREES", "head turned to a side, estimated"),
-    "max_pitch": ("DEGREES", "head turned up or down, estimated"),
-    "max_roll": ("DEGREES", "head tilted"),
-    "min_sharpness": ("V", "variance of the Laplacian in the aligned face; see difiqa explain"),
-    "max_dark": ("PERCENT", "nearly black pixels of the face"),
-    "max_bright": ("PERCENT", "nearly white pixels of the face"),
+    "min_eye_distance": ("PIXELS", None, "distance between the eyes in the photograph"),
+    "max_yaw": ("DEGREES", 180, "head turned to a side, estimated"),
+    "max_pitch": ("DEGREES", 180, "head turned up or down, estimated"),
+    "max_roll": ("DEGREES", 180, "head tilted"),
+    "min_sharpness": ("V", None, "variance of the Laplacian in the aligned face; see difiqa explain"),
+    "max_dark": ("PERCENT", 100, "nearly black pixels of the face"),
+    "max_bright": ("PERCENT", 100, "nearly white pixels of the face"),
 }
 
 
@@ -32,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("REJECT", "ACCEPT"),
         help="qualities below REJECT are rejected, from ACCEPT on accepted; scores, or percentiles as 5%%",
     )
-    for name, (unit, meaning) in OPTIONS.items():
-        add(f"--{name.replace('_', '-')}", type=float, metavar=unit, help=f"review what misses it: {meaning}")
+    for name, (unit, most, meaning) in OPTIONS.items():
+        kind = number(least=0) if most is None else number(least=0, most=most)
+        add(f"--{name.replace('_', '-')}", type=kind, metavar=unit, help=f"review what misses it: {meaning}")
     add("--allow-several", action="store_true", help="images with several faces pass by their largest")
     add("--strict", action="store_true", help="exit code 3 if anything was not accepted")
     common.add_method(parser)

@@ -87,8 +87,8 @@ def _table(card, errors) -> list[str]:
 
 
 def _rate(errors, point: int) -> str:
-    values = [100 * column[point] for column in (errors.fnmr, errors.low, errors.high)]
-    return "undefined" if values[0] != values[0] else f"{values[0]:.3f} % [{values[1]:.3f}, {values[2]:.3f}]"
+    values = errors.percent_at(point)
+    return "undefined" if values is None else "{:.3f} % [{:.3f}, {:.3f}]".format(*values)
 
 
 def _left(errors, point: int) -> str:

@@ -1,15 +1,12 @@
 """The ranking as one HTML file: pictures inside, no script, nothing loaded from elsewhere."""
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from string import Template
 
-from PIL import Image
-
 from difiqa_hf.demo.ranking import check_expectations, rank
 from difiqa_hf.demo.versions import Version
+from difiqa_hf.pictures import data_uri
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -36,7 +33,8 @@ footer { font-size: .85rem; opacity: .8; margin-top: 2rem; }
 <body>
 <h1>One portrait, $count versions, ranked by face image quality</h1>
 <p>Best first, by <b>$first</b>. A quality says how well a face recogniser can use the image, not how pleasing it is.
-The numbers of two methods have different scales; what counts is the order.</p>
+The numbers of two methods have different scales; what counts is the order, and where there is a percentage, the
+share of the method's reference photographs that score lower.</p>
 <ol class="grid">
 $cards
 </ol>
@@ -49,18 +47,26 @@ Made by <code>difiqa demo</code>; $note.</footer>
 """)
 
 
-def render_sheet(versions: Sequence[Version], qualities: Mapping[str, Sequence[float]], note: str = "") -> str:
+def render_sheet(
+    versions: Sequence[Version],
+    qualities: Mapping[str, Sequence[float]],
+    note: str = "",
+    percentiles: Mapping[str, Callable[[float], float | None]] | None = None,
+) -> str:
     """The whole page.
 
     Args:
         versions: the original first.
         qualities: one list per method, in the order of `versions`; the first method ranks.
         note: for the foot of the page: revisions, say.
+        percentiles: by method: of a score, as `QualityMethod.percentile`; shown behind it where there is one.
     """
     first = next(iter(qualities))
     order = rank(qualities[first])
+    places = percentiles or {}
+    texts = {name: [_score(x, places.get(name)) for x in values] for name, values in qualities.items()}
     cards = [
-        _card(place, versions[i], {name: values[i] for name, values in qualities.items()})
+        _card(place, versions[i], {name: column[i] for name, column in texts.items()})
         for place, i in enumerate(order, 1)
     ]
     lists = [_expectations(name, check_expectations(versions, values)) for name, values in qualities.items()]
@@ -68,15 +74,19 @@ def render_sheet(versions: Sequence[Version], qualities: Mapping[str, Sequence[f
     return _PAGE.substitute(parts, count=len(versions))
 
 
-def _card(place: int, version: Version, qualities: Mapping[str, float]) -> str:
+def _score(quality: float, percentile: Callable[[float], float | None] | None) -> str:
+    place = None if percentile is None else percentile(quality)
+    return f"{quality:.3f}" if place is None else f"{quality:.3f} · {place:.0f} %"
+
+
+def _card(place: int, version: Version, scores: Mapping[str, str]) -> str:
     scores = "".join(
-        f'<span class="score"><span>{escape(name)}</span><span>{quality:.3f}</span></span>'
-        for name, quality in qualities.items()
+        f'<span class="score"><span>{escape(name)}</span><span>{score}</span></span>' for name, score in scores.items()
     )
     name = escape(version.name)
     return (
         f'<li class="{"original" if version.step == 0 else "degraded"}"><figure>'
-        f'<img src="{_data_uri(version.image)}" width="{version.image.width}" alt="{name}">'
+        f'<img src="{data_uri(version.image)}" width="{version.image.width}" alt="{name}">'
         f"<figcaption><b>{place}. {name}</b>{scores}</figcaption></figure></li>"
     )
 
@@ -87,9 +97,3 @@ def _expectations(method: str, expectations: Sequence) -> str:
         exceptions = "".join(f"<li>{escape(exception)}</li>" for exception in expectation.exceptions)
         paragraphs.append(f"<p>{escape(str(expectation))}</p>" + (f"<ul>{exceptions}</ul>" if exceptions else ""))
     return f"<h3>{escape(method)}</h3>" + "".join(paragraphs)
-
-
-def _data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,6 +1,6 @@
 """Everything about one face, as data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,6 +84,9 @@ def explain(
     num_repeats: int = 4,
     seed: int = 0,
     card: ThresholdCard | None = None,
+    percentile: Callable[[float], float | None] | None = None,
+    batch_size: int = 32,
+    progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
 ) -> Explanation:
     """Explain the score of one aligned face.
 
@@ -94,16 +97,23 @@ def explain(
         image, face: the photograph and where in it the face is, for size, pose and margins.
         num_repeats, seed: of the noise.
         card: of the pipeline's weights.
+        percentile: of the score, instead of the method's own.
+        batch_size: images at once.
+        progress: wraps the batches of the occlusion map, which take the time, as `tqdm` does.
+
+    Raises:
+        ValueError: as `restoration` and `occlusion_map` do.
     """
+    found = None if pipeline is None else restoration(pipeline, pixel_values, num_repeats, seed, batch_size)
     quality = method(pixel_values[None]).item()
     return Explanation(
         method.name,
         method.revision,
         quality,
-        method.percentile(quality),
-        occlusion_map(method, pixel_values),
+        (percentile or method.percentile)(quality),
+        occlusion_map(method, pixel_values, batch_size=batch_size, progress=progress),
         measure(crop, face, None if image is None else image.size),
-        None if pipeline is None else restoration(pipeline, pixel_values, num_repeats, seed),
+        found,
         crop,
         image,
         face,

@@ -1,6 +1,6 @@
 """Where in the image a score comes from."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -62,11 +62,13 @@ class Restoration:
     residual: np.ndarray
 
 
-def restoration(pipeline: DifFIQAPipeline, pixel_values: Tensor, num_repeats: int = 4, seed: int = 0) -> Restoration:
+def restoration(
+    pipeline: DifFIQAPipeline, pixel_values: Tensor, num_repeats: int = 4, seed: int = 0, batch_size: int = 32
+) -> Restoration:
     """Run Eq. 7 on one image (3, height, width) in the variant of the paper and keep what it restores.
 
     Raises:
-        ValueError: for a pipeline of the released variant, whose terms are others.
+        ValueError: for a pipeline of the released variant, whose terms are others, and options out of range.
     """
     if pipeline.config.variant != "paper":
         raise ValueError(f"the terms are explained for variant 'paper', this pipeline has {pipeline.config.variant!r}")
@@ -77,7 +79,7 @@ def restoration(pipeline: DifFIQAPipeline, pixel_values: Tensor, num_repeats: in
             image for image, (_, _, mirrored) in zip(step["restored"], step["rows"], strict=True) if not mirrored
         )
 
-    options = {"num_repeats": num_repeats, "seed": seed, "flip": True, "forward": True}
+    options = {"num_repeats": num_repeats, "seed": seed, "flip": True, "forward": True, "batch_size": batch_size}
     out = pipeline(pixel_values[None], **options, callback=keep)
     restored = torch.stack(kept).cpu()
     change = (restored - pixel_values.cpu()).abs().mean(dim=(0, 1)) / 2
@@ -103,7 +105,12 @@ def reference_parts(
 
 
 def occlusion_map(
-    method: QualityMethod, pixel_values: Tensor, patch: int = 16, stride: int = 8, batch_size: int = 32
+    method: QualityMethod,
+    pixel_values: Tensor,
+    patch: int = 16,
+    stride: int = 8,
+    batch_size: int = 32,
+    progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = iter,
 ) -> np.ndarray:
     """How much the quality falls when a pixel is covered: mean over grey squares that cover it (height, width).
 
@@ -111,14 +118,24 @@ def occlusion_map(
         method: any quality method; one network call a square, 169 by default.
         pixel_values: (3, height, width), RGB in [-1, 1].
         patch, stride: side of the squares and their distance, in pixels.
+        batch_size: squares at once.
+        progress: wraps the batches, as `tqdm` does.
+
+    Raises:
+        ValueError: for squares that do not fit into the image, or leave pixels between them uncovered.
     """
     height, width = pixel_values.shape[1:]
+    if not (1 <= stride <= patch <= min(height, width) and batch_size >= 1):
+        raise ValueError(
+            f"needs 1 <= stride <= patch <= {min(height, width)}, the image's side, and batch_size of at least 1; "
+            f"found stride {stride}, patch {patch}, batch_size {batch_size}"
+        )
     corners = [(top, left) for top in _places(height, patch, stride) for left in _places(width, patch, stride)]
     covered = pixel_values.repeat(len(corners), 1, 1, 1)
     for image, (top, left) in zip(covered, corners, strict=True):
         image[:, top : top + patch, left : left + patch] = 0
     whole = method(pixel_values[None]).item()
-    drops = whole - torch.cat([method(part) for part in covered.split(batch_size)]).double()
+    drops = whole - torch.cat([method(part) for part in progress(covered.split(batch_size))]).double()
     total, count = torch.zeros(2, height, width, dtype=torch.double)
     for drop, (top, left) in zip(drops, corners, strict=True):
         total[top : top + patch, left : left + patch] += drop

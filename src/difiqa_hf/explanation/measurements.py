@@ -41,7 +41,12 @@ def measure(crop: Image.Image, face: Face | None = None, size: tuple[int, int] |
     Args:
         crop: aligned, 112 x 112 on the ArcFace template, RGB.
         face: where it was found in a photograph, for size and pose; size: of that photograph, for margins.
+
+    Raises:
+        ValueError: for a crop of another size.
     """
+    if crop.size != (112, 112):
+        raise ValueError(f"measurements are of an aligned crop of 112 x 112 pixels, found {crop.width} x {crop.height}")
     found = list(_of_pixels(crop))
     if face is not None:
         found += _of_face(face)

@@ -59,6 +59,19 @@ def unusual(explanation: Explanation, name: str) -> str:
     return "" if percentile is None else f" (more than in {percentile:.0f} %{mark})"
 
 
+def words(explanation: Explanation) -> list[str]:
+    """The sheet without its pictures, a line for every number."""
+    lines, found = [headline(explanation)], explanation.restoration
+    if found is not None:
+        lines.append(f"DifFIQA {found.quality:.4f} lacks {1 - found.quality:.4f} to 1, by cause:")
+        parts = asdict(explanation.shortfall).items()
+        lines += [f"  {value:8.4f}{unusual(explanation, name)}  {name}: {CAUSES[name]}" for name, value in parts]
+        if explanation.part_percentile("noise") is None:
+            lines.append("  which of them is unusual is not known: the card of these weights has no parts")
+    lines += [f"{m.name:24} {m.value:9.3g} {m.unit:8} {m.meaning}".rstrip() for m in explanation.measurements]
+    return lines
+
+
 def _draw_photo(explanation: Explanation, axes: "Axes") -> None:
     from matplotlib.patches import Rectangle
 

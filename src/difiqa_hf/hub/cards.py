@@ -79,6 +79,7 @@ class Card:
         figures: for the metadata that the Hub shows as results.
         tables: the same and more for readers, Markdown.
         thresholds, thresholds_on: the table, and what was measured for it: images, recogniser, comparisons, FMR.
+        threshold_file: what `thresholds.json` beside the weights was measured on; "" if there is none.
         groups: score distributions by group of persons, where a set with such attributes was scored.
         licence: name of the licence of the weights.
         licence_reason: why it is that one.
@@ -93,6 +94,7 @@ class Card:
     tables: str = ""
     thresholds: tuple[Threshold, ...] = ()
     thresholds_on: str = ""
+    threshold_file: str = ""
     groups: tuple[Group, ...] = ()
     licence: str = "unknown"
     licence_reason: str = ""
@@ -165,6 +167,7 @@ def card_of(folder: str | Path, title: str | None = None) -> Card:
         weights=weights_digest(folder) if files else "",
         thresholds=tuple(_percentiles(quantiles)) if quantiles else (),
         thresholds_on="the reference images of this checkpoint" if quantiles else "",
+        threshold_file=_threshold_file(_read(folder / "thresholds.json")),
     )
 
 
@@ -227,6 +230,14 @@ def _percentiles(quantiles: list[float]):
         low = int(place)
         high = min(low + 1, len(quantiles) - 1)
         yield Threshold(quantiles[low] + (place - low) * (quantiles[high] - quantiles[low]), percentile)
+
+
+def _threshold_file(content: dict[str, Any]) -> str:
+    """What the card of `difiqa threshold` knows, in words."""
+    if not content:
+        return ""
+    errors = [f"{e['recognizer']} on {e['comparisons']} at FMR {e['fmr']:g}" for e in content["errors"]]
+    return f"percentiles among {content['reference']}" + (f", and FNMR of {', '.join(errors)}" if errors else "")
 
 
 def _sha256(file: Path) -> str:

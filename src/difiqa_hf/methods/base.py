@@ -96,7 +96,7 @@ class QualityMethod(ABC):
         """A card of the checkpoint's reference quantiles, without comparisons; None where there are none."""
         if self._percentiles is None:
             return None
-        reference = reference or "the reference images that the checkpoint's card names"
+        reference = reference or "the reference images named in the README.md of the checkpoint"
         return ThresholdCard(self.name, self.revision, reference, np.asarray(self._percentiles))
 
     def _save_card(self, folder: str | Path) -> None:

@@ -107,6 +107,11 @@ class ErrorsAbove:
             num_resamples,
         )
 
+    def percent_at(self, point: int) -> tuple[float, float, float] | None:
+        """FNMR at a point and its interval (low, high) in percent; None where nothing is left to measure it on."""
+        values = tuple(100 * float(column[point]) for column in (self.fnmr, self.low, self.high))
+        return None if np.isnan(values).any() else values
+
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCard:

@@ -1,7 +1,5 @@
 """The page: one HTML file, pictures inside, no script, nothing loaded from elsewhere."""
 
-import base64
-import io
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +10,9 @@ from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from difiqa_hf.metrics import ThresholdCard
+from difiqa_hf.pictures import data_uri
 from difiqa_hf.report.summary import SHOWN, Entry, Summary
+from difiqa_hf.scoring.rows import path_text
 
 STATUSES = {
     "ok": "one face, scored",
@@ -43,7 +43,7 @@ def render_report(
     environment.filters["path"] = path_text
     template = environment.from_string(files("difiqa_hf.report").joinpath("page.html.jinja").read_text("utf-8"))
     shown = {"best": summary.best[:SHOWN], "worst": summary.worst[:SHOWN]}
-    pictures = {key: data_uri(picture) for key, picture in (pictures or {}).items()}
+    pictures = {key: data_uri(picture, "JPEG", quality=85) for key, picture in (pictures or {}).items()}
     return template.render(
         title=title,
         summary=summary,
@@ -57,18 +57,6 @@ def render_report(
         card=card,
         errors=card.errors[0] if card is not None and card.errors else None,
     )
-
-
-def path_text(path: Path) -> str:
-    """A path as text; bytes that are no UTF-8 as \\xff."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def data_uri(image: Image.Image) -> str:
-    """A picture inside the page."""
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _bars(summary: Summary) -> list[dict[str, Any]]:
@@ -95,8 +83,7 @@ def _discards(summary: Summary, card: ThresholdCard | None) -> list[dict[str, An
         row |= {"percentile": None if card is None else card.percentile(score), "fnmr": None}
         if card is not None and card.errors:
             errors, point = card.errors[0], card.point(score)
-            values = [100 * column[point] for column in (errors.fnmr, errors.low, errors.high)]
-            row["fnmr"] = None if np.isnan(values).any() else values
+            row["fnmr"] = errors.percent_at(point)
         rows.append(row)
     return rows
 

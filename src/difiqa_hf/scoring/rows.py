@@ -1,6 +1,7 @@
 """One row per face: its fields, as text for CSV and as values for JSON and Parquet."""
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Bands:
     accept: float
 
     def __post_init__(self):
+        if wrong := [limit for limit in (self.fail, self.accept) if not isinstance(limit, Real)]:
+            raise ValueError(f"the limits of bands are scores, found {wrong[0]!r}")
         if not self.fail <= self.accept:
             raise ValueError(f"FAIL must not end above where PASS begins, found {self.fail:g} and {self.accept:g}")
 
@@ -70,10 +73,14 @@ class Row:
     def record(self) -> dict[str, Any]:
         """The row as values with the digits of `cells`. Bytes of the path that are no UTF-8 are written as \\xff."""
         values = {name: cell or None for name, cell in zip((*COLUMNS, "band"), self.cells(), strict=False)}
-        path = str(self.path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         numbers = {"quality": float, "percentile": float, "face": int}
         typed = {name: kind(values[name]) for name, kind in numbers.items() if values[name] is not None}
-        return values | typed | {"path": path, "revision": self.revision}
+        return values | typed | {"path": path_text(self.path), "revision": self.revision}
+
+
+def path_text(text: Path | str) -> str:
+    r"""A path, or words that hold one, as text that every encoding takes; bytes that are no UTF-8 as \xff."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def path_cell(path: Path) -> str:

@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from difiqa_hf.alignment import align
+from difiqa_hf.image_processing import FaceImageProcessor
 from difiqa_hf.methods import QualityMethod
 from difiqa_hf.recognizers import embed
 from difiqa_hf.scoring.rows import Row
@@ -35,17 +39,33 @@ def find_faces(
     Args:
         chunks: as from `cut_chunks`.
         method, batch_size: as in `score_chunks`.
-        recognizer: tells persons apart.
+        recognizer: tells persons apart; sees faces aligned by five points, whatever the method asks for.
     """
-    for _, crops in chunks:
+    for sources, crops in chunks:
         rows = score_crops(crops, method, batch_size)
-        faces = [crop.pixel_values for crop in crops if crop.pixel_values is not None]
-        if recognizer is None or not faces:
-            yield rows, np.zeros((len(faces), 0))
+        found = [crop for crop in crops if crop.pixel_values is not None]
+        if recognizer is None or not found:
+            yield rows, np.zeros((len(found), 0))
             continue
+        faces = _five_points(sources, found) if method.landmarks != 5 else [crop.pixel_values for crop in found]
         with torch.no_grad():
             parts = [embed(recognizer, part) for part in torch.stack(faces).split(batch_size)]
         yield rows, torch.cat(parts).cpu().numpy()
+
+
+def _five_points(sources: list[Source], crops: list[Crop]) -> list[Tensor]:
+    """Pixel values of faces, aligned anew in their photographs; of what came as a crop, or is gone, as they are."""
+    processor, places = FaceImageProcessor(), {source.path: source for source in sources}
+    faces, path, image = [], None, None
+    for crop in crops:
+        faces.append(crop.pixel_values)
+        if crop.found is None:
+            continue
+        with suppress(ValueError):  # of a file that is gone since, and of points that fit no face
+            if crop.path != path:
+                path, image = crop.path, places[crop.path].read(float("inf"))  # within the limit: it was read before
+            faces[-1] = processor(align(image, crop.found.points)).pixel_values[0]
+    return faces
 
 
 def select_best(rows: list[Row], count: int, persons: np.ndarray | None = None) -> list[Shot]:

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from difiqa_hf.explanation import Measurement, measure
-from difiqa_hf.scoring.rows import Bands, Row
+from difiqa_hf.pictures import picture_of
+from difiqa_hf.scoring.rows import Bands, Row, path_text
 from difiqa_hf.scoring.run import Crop
 
 COLUMNS = ("path", "decision", "reasons", "status", "quality", "percentile", "method", "revision")
@@ -65,7 +63,7 @@ class Decision:
         return {name: found[name] for name in COLUMNS}
 
     def _text(self) -> str:
-        return "; ".join(self.reasons).encode("utf-8", "backslashreplace").decode()
+        return path_text("; ".join(self.reasons))
 
 
 def judge(row: Row, crop: Crop, limits: Limits) -> Decision:
@@ -84,7 +82,7 @@ def judge(row: Row, crop: Crop, limits: Limits) -> Decision:
     if limits.one_face and row.status == "several_faces":
         reasons.append(row.reason)
     if limits.measured:
-        found = {measurement.name: measurement for measurement in measure(_image(crop), crop.found)}
+        found = {measurement.name: measurement for measurement in measure(picture_of(crop.pixel_values), crop.found)}
         reasons += [text for name, limit in limits.measured.items() if (text := _miss(found, name, limit))]
     decision = "reject" if band == "FAIL" else "review" if reasons else "accept"
     return Decision(row, decision, tuple(reasons))
@@ -102,8 +100,3 @@ def _miss(found: dict[str, Measurement], option: str, limit: float) -> str:
     asked = "at most" if at_most else "at least"
     unit = f" {measurement.unit}".rstrip()
     return f"{name.lower()} {measurement.value:.3g}{unit}, {asked} {limit:g} is asked for"
-
-
-def _image(crop: Crop) -> Image.Image:
-    pixels = (crop.pixel_values.permute(1, 2, 0).numpy() + 1) * 127.5
-    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))

@@ -14,8 +14,16 @@ def group_faces(embeddings: ArrayLike, quality: ArrayLike, similarity: float) ->
         embeddings: (N, dim), of any length.
         quality: (N,), higher = better; ties by position.
         similarity: least cosine, that at which a recogniser makes few enough false matches.
+
+    Raises:
+        ValueError: for embeddings that are not finite, or are more or fewer than the qualities.
     """
     unit = np.asarray(embeddings, dtype=float)
+    if unit.ndim != 2 or unit.shape[:1] != np.shape(quality):
+        raise ValueError(f"one embedding per quality is needed, found shapes {unit.shape} and {np.shape(quality)}")
+    if not (np.isfinite(unit).all() and np.isfinite(quality).all()):
+        bad = np.count_nonzero(~(np.isfinite(unit).all(axis=1) & np.isfinite(quality)))
+        raise ValueError(f"embeddings and qualities must be finite, those of {bad} of {len(unit)} faces are not")
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True).clip(min=1e-12)
     person, sums = np.zeros(len(unit), dtype=int), np.zeros((0, unit.shape[1]))
     for face in np.argsort(-np.asarray(quality, dtype=float), kind="stable"):

@@ -1,5 +1,5 @@
-"""The entry point of a Space."""
+"""The entry point of a Space; `python app.py` serves the same page to this machine only."""
 
-from difiqa_hf.app.page import make_page, serve
+from difiqa_hf.app.page import serve_space
 
-serve(make_page(), host="0.0.0.0")
+serve_space("difiqa-r")
