@@ -111,3 +111,17 @@ def test_drafts_of_large_crops(tmp_path):
     assert large.read(100, 224).size == (256, 256) and small.read(100, 224).size == (200, 200)
     full, draft = (Cutter(FaceImageProcessor(), draft=draft)(large)[0].pixel_values for draft in (False, True))
     assert 0 < (full - draft).abs().max() < 0.1
+
+
+def test_processes_of_one_that_has_used_opencv(shared, tmp_path):
+    """They must not inherit its threads, in which they would wait forever."""
+    from difiqa_hf.demo.versions import portrait
+    from difiqa_hf.detection import FaceDetector
+
+    detector = FaceDetector(shared / "weights" / "yunet" / "yunet_n_640_640.onnx")
+    assert detector.detect(portrait()).status == "ok"
+    for name in "abc":
+        portrait().save(tmp_path / f"{name}.png")
+    files = in_chunks(expand(sorted(tmp_path.iterdir())), 1)
+    chunks = list(cut_chunks(Cutter(FaceImageProcessor(), detector), files, workers=1))
+    assert [crop.status for _, (crop,) in chunks] == ["ok"] * 3

@@ -1,5 +1,7 @@
 """Reading ahead: processes decode and align the next chunks of images while the network scores this one."""
 
+import multiprocessing
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +41,7 @@ def cut_chunks(
     with warnings.catch_warnings(action="ignore"):  # that there are more workers than cores: the user asked for them
         loaded = iter(DataLoader(
             _Crops(cut), batch_size=None, sampler=_noted(chain(first, chunks), waiting), num_workers=workers,
-            prefetch_factor=1, collate_fn=_as_it_is, worker_init_fn=_start,
+            prefetch_factor=1, collate_fn=_as_it_is, **_way_to_start(),
         ))  # fmt: skip
     for packed in loaded:
         yield waiting.popleft(), _unpacked(*packed)
@@ -75,10 +77,16 @@ def _as_it_is(item):
     return item
 
 
-def _start(index: int) -> None:
-    """Of a reading process: one thread, which is what its share of the machine is."""
-    try:
-        import cv2
-    except ImportError:
-        return
+def _way_to_start() -> dict:
+    """As the platform does, which is quick; but a child of a process that has used OpenCV's threads hangs in them."""
+    if "cv2" not in sys.modules or "forkserver" not in multiprocessing.get_all_start_methods():
+        return {}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["difiqa_hf.scoring.run"])
+    return {"multiprocessing_context": context, "worker_init_fn": _use_one_thread}
+
+
+def _use_one_thread(index: int) -> None:
+    import cv2
+
     cv2.setNumThreads(1)
