@@ -68,7 +68,7 @@ def test_hostile_folder(in_folder, brightness, capsys):
         assert (row["quality"] != "") == (row["face"] == "0") == (row["status"] == "ok")
         assert (row["method"], row["revision"]) == ("brightness", "0123456789ab")
     stderr = capsys.readouterr().err
-    assert "10 files: 5 ok, 1 too_small, 4 unreadable; 10 rows in scores.csv" in stderr.splitlines()[-1]
+    assert "10 images: 5 ok, 1 too_small, 4 unreadable; 10 rows in scores.csv" in stderr.splitlines()[-1]
     assert "400 megapixels, at most 100 are read" in stderr and "1 x 1 pixels" in stderr and "Traceback" not in stderr
     assert "method brightness 0123456789ab, device" in stderr
 
@@ -215,10 +215,25 @@ def test_output_is_complete_or_partial(in_folder, brightness, monkeypatch):
 def test_an_output_that_cannot_be_written_is_found_first(in_folder, brightness, capsys):
     picture().save("a.png")
     Path("folder").mkdir()
-    assert main(["score", "a.png", "-o", "folder"]) == 1
-    assert main(["score", "a.png", "-o", "nowhere/scores.csv"]) == 1
-    assert "folder is a folder" in capsys.readouterr().err
+    for name, message in (("folder", "folder is a folder"), ("nowhere/scores.csv", "no folder nowhere to write")):
+        assert main(["score", "a.png", "-o", name]) == 1
+        assert message in capsys.readouterr().err
     assert brightness.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.png", "is the input a.png"), ("b.png", "does not look like a result")]
+)
+def test_pictures_are_not_written_over(in_folder, brightness, capsys, name, message):
+    for seed, file in enumerate(("a.png", "b.png")):
+        picture(seed=seed).save(file)
+    before = Path(name).read_bytes()
+    Path("link.csv").symlink_to("a.png")
+    assert main(["score", "a.png", "-o", name]) == 1
+    assert main(["score", "./a.png", "-o", "link.csv"]) == 1
+    assert Path(name).read_bytes() == before and brightness.calls == []
+    said = capsys.readouterr().err.splitlines()
+    assert message in said[0] or message in said[1]
 
 
 def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
@@ -227,14 +242,33 @@ def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
     assert "random has no repeats; leave out --num-repeats" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("device", ["abacus", "gpu", "meta"])
+def test_devices_that_are_none(in_folder, capsys, device):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--device", device]) == 1
+    assert f"no device '{device}' here" in (line := capsys.readouterr().err) and len(line) < 200
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--batch-size", "0", "at least 1, found 0"), ("--device", "abacus", "no device 'abacus' here")],
+    [
+        ("--batch-size", "0", "a whole number at least 1, found '0'"),
+        ("--batch-size", "9" * 21, "found '999"),
+        ("--fps", "-1", "a number at least 0"),
+        ("--fps", "nan", "found 'nan'"),
+        ("--min-size", "inf", "a number at least 0"),
+        ("--max-megapixels", "0", "a number above 0"),
+        ("--workers", "-1", "a whole number at least 0 and at most"),
+        ("--num-repeats", "0", "a whole number at least 1"),
+        ("--seed", "1.5", "a whole number, found '1.5'"),
+    ],
 )
-def test_wrong_options(in_folder, capsys, option, value, message):
-    picture().save("a.png")
-    assert main(["score", "a.png", "--method", "random", option, value]) == 1
-    assert message in capsys.readouterr().err
+def test_numbers_out_of_bounds_are_wrong_usage(in_folder, capsys, option, value, message):
+    with pytest.raises(SystemExit) as end:
+        main(["score", "a.png", option, value])
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and printed.out == "" and f"argument {option}: must be a " in printed.err
+    assert message in printed.err
 
 
 def test_a_recognizer_without_use_is_noted(in_folder, capsys):
@@ -267,7 +301,7 @@ def test_detect_on_photographs(in_folder, brightness, shared, monkeypatch, capsy
     assert statuses == {
         "astronaut.jpg": "ok", "no face.jpg": "no_face", "tiny.jpg": "too_small", "broken.jpg": "unreadable"
     }  # fmt: skip
-    assert "4 files: 1 ok, 1 no_face, 1 too_small, 1 unreadable" in capsys.readouterr().err
+    assert "4 images: 1 ok, 1 no_face, 1 too_small, 1 unreadable" in capsys.readouterr().err
 
 
 def test_help_imports_no_network():

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.files import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.k < 1:
         raise ValueError(f"-k must be at least 1, found {args.k}")
+    check_folder(args.output)
     method, detector = common.make_method(args), common.make_detector(args)
     recognizer, similarity = _recognizer(args) if args.per_person else (None, None)
     card = common.chosen_card(args, method)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add, methods = parser.add_argument, ["difiqa", "difiqa-r"]
@@ -27,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.methods import create_method
     from difiqa_hf.scoring import hide_loading_bars
 
+    check_folder(args.output)
     hide_loading_bars()
     repeats = {"difiqa": {"num_repeats": args.num_repeats}}
     methods = [create_method(name, **repeats.get(name, {})) for name in args.method]

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.files import check_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.plots import save
     from difiqa_hf.scoring import pick_device
 
+    check_folder(args.output)
     method = common.make_method(args, repeats_elsewhere=True)
     crop, image, face = _read(args)
     difiqa = None if args.no_diffusion else DifFIQA(args.checkpoint, device=pick_device(args.device))

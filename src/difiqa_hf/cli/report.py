@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.files import check_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.report import render_report, summarise
     from difiqa_hf.scoring.read_back import read_rows
 
+    check_output(args.output, (".html", ".htm"), [args.scores])
     summary = summarise(read_rows(args.scores))
     pictures = {} if args.no_pictures else _pictures(args, summary)
     page = render_report(summary, args.title or args.scores.name, pictures, _card(args, summary))

@@ -14,6 +14,7 @@ from difiqa_hf.image_processing import to_rgb
 
 # Of Pillow's formats those of pixels that it decodes itself: EPS, for one, would start Ghostscript.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+BYTES_PER_PIXEL = 20
 _OPENING = threading.Lock()  # Pillow's limit is a global variable
 
 
@@ -31,6 +32,9 @@ def allowed(question: Callable[[], bool]) -> bool:
 
 def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
     """An image file as upright 8-bit RGB; threads may read at the same time.
+
+    One read takes at most `BYTES_PER_PIXEL` of memory, so 2 GB at 100 megapixels: 8 a pixel for an RGB file, 6 for grey
+    or a palette, 14 for 16 bits, 16 with transparency, 20 for floating-point numbers. A larger file costs its header.
 
     Raises:
         UnreadableImageError: with the reason, whatever is wrong with the file.
