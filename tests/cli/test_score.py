@@ -1,4 +1,5 @@
 import csv
+import io
 import os
 import subprocess
 import sys
@@ -309,3 +310,52 @@ def test_help_imports_no_network():
     code += "print(sorted({'torch', 'transformers', 'PIL', 'numpy'} & sys.modules.keys()))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_tells_only_defaults_that_say_something(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 20)" in text and "default: None" not in text and "default: False" not in text
+    assert "changes speed, and the last digits of scores" in text
+
+
+@pytest.mark.parametrize("other", [[], ["a.png"]])
+def test_folders_without_an_image_are_named(in_folder, brightness, capsys, other):
+    picture().save("a.png")
+    for name in ("empty", "others"):
+        Path(name).mkdir()
+    Path("others/photos.zip").touch()
+    assert main(["score", "empty", *other, "others", "-o", "scores.csv"]) == 1
+    assert len(read(Path("scores.csv"))) == len(other)
+    assert "note: no image in empty, others (zips and videos are read only if" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listing", "arguments", "message"),
+    [(b"a.png\0b.png\0", ["-"], "give -z too"), (b"a.png\nb.png\n", ["-", "-z"], "leave out -z")],
+)
+def test_lists_separated_otherwise(in_folder, brightness, capsys, monkeypatch, listing, arguments, message):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
+    assert main(["score", *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_what_images_are_taken_for_is_said_first(in_folder, brightness, capsys):
+    picture().save("a.png")
+    main(["score", "a.png"])
+    assert capsys.readouterr().err.splitlines()[0].endswith("images are aligned crops")
+
+
+def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys, monkeypatch):
+    picture().save("a.png")
+
+    def rows(chunks, method, *options):
+        reasons = ("640 x 480 pixels, not square", "", "no face")
+        for chunk in chunks:
+            states = zip(("ok", "ok", "no_face"), (1.0, 2.0, None), reasons, strict=True)
+            yield chunk, [scoring.Row(Path("a.png"), 0, s, q, None, "m", "", r) for s, q, r in states]
+
+    monkeypatch.setattr("difiqa_hf.scoring.score_chunks", rows)
+    assert main(["score", "a.png", "-o", "scores.csv"]) == 0
+    assert "note: 1 images are not square, so hardly aligned crops; --detect" in capsys.readouterr().err
