@@ -33,8 +33,8 @@ def allowed(question: Callable[[], bool]) -> bool:
 def read_image(path: Path, max_megapixels: float = 100) -> Image.Image:
     """An image file as upright 8-bit RGB; threads may read at the same time.
 
-    One read takes at most `BYTES_PER_PIXEL` of memory, so 2 GB at 100 megapixels: 8 a pixel for an RGB file, 6 for grey
-    or a palette, 14 for 16 bits, 16 with transparency, 20 for floating-point numbers. A larger file costs its header.
+    One read takes at most `BYTES_PER_PIXEL` of memory, so 2 GB at 100 megapixels: 6 for grey or a palette, 8 for RGB,
+    16 with transparency or 16 bits a channel, 20 for floating-point numbers. A larger file costs its header only.
 
     Raises:
         UnreadableImageError: with the reason, whatever is wrong with the file.
