@@ -359,3 +359,13 @@ def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys, mon
     monkeypatch.setattr("difiqa_hf.scoring.score_chunks", rows)
     assert main(["score", "a.png", "-o", "scores.csv"]) == 0
     assert "note: 1 images are not square, so hardly aligned crops; --detect" in capsys.readouterr().err
+
+
+def test_a_result_of_any_name_is_replaced_by_the_next(in_folder, brightness, capsys):
+    picture().save("a.png")
+    for name, options in (("result", []), ("result.log", ["--format", "jsonl"])):
+        for _ in range(2):
+            assert main(["score", "a.png", "-o", name, *options]) == 0
+    Path("notes.log").write_text("precious")
+    assert main(["score", "a.png", "-o", "notes.log"]) == 1
+    assert "notes.log is there already" in capsys.readouterr().err

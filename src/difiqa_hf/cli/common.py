@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from difiqa_hf.cli.files import refuse_input
+from difiqa_hf.cli.files import check_output, refuse_input
 from difiqa_hf.cli.numbers import number, whole
 
-SCORES = (".csv", ".jsonl", ".ndjson", ".parquet", ".txt")  # what files of rows end in
 WORKERS = 256  # more threads than any machine has use for
 
 
@@ -57,6 +56,11 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", default="-", metavar="FILE", help=".csv, .jsonl or .parquet file; - for stdout")
     add("--format", choices=("csv", "jsonl", "parquet"), help="if the name of the output does not say it")
     add("--restart", action="store_true", help="throw away what an interrupted run has left")
+
+
+def check_rows(output: str) -> None:
+    """Refuse an output that is no place for rows, see `check_output`."""
+    check_output(output, (".csv", ".jsonl", ".ndjson", ".parquet"), starts=(b"path,", b'{"path"', b"PAR1"))
 
 
 def add_method(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def check_output(path: str | Path | None, suffixes: Iterable[str], inputs: Iterable[Path] = ()) -> None:
+def check_output(
+    path: str | Path | None, suffixes: Iterable[str], inputs: Iterable[Path] = (), starts: tuple[bytes, ...] = ()
+) -> None:
     """Refuse a file that cannot be written, is read by the same command, or is there and looks like no result.
 
     Args:
         path: file to write; None and "-" for none.
         suffixes: of the command's results, in lower case; only such a file is replaced, or an empty one.
         inputs: that the command reads.
+        starts: first bytes of its results, where a file of another name may be one too.
 
     Raises:
         FileNotFoundError: if its folder is not there.
@@ -24,7 +27,7 @@ def check_output(path: str | Path | None, suffixes: Iterable[str], inputs: Itera
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} to write {path.name} to; make it first, or name another")
     refuse_input(path, inputs)
-    if path.is_file() and path.stat().st_size and path.suffix.lower() not in suffixes:
+    if path.is_file() and path.suffix.lower() not in suffixes and not _starts(path, starts):
         raise ValueError(
             f"{path} is there already and does not look like a result of this command, which ends in "
             f"{' or '.join(suffixes)}; name another output, or delete it first"
@@ -50,6 +53,13 @@ def check_folder(path: Path) -> None:
     """
     if (file := next((part for part in (path, *path.parents) if part.is_file()), None)) is not None:
         raise ValueError(f"the output {path} must be a folder, and {file} is a file; name another")
+
+
+def _starts(path: Path, starts: tuple[bytes, ...]) -> bool:
+    """Whether a file is empty or begins with one of these."""
+    with path.open("rb") as file:
+        beginning = file.read(16)
+    return not beginning or beginning.startswith(starts)
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -9,7 +9,6 @@ accepted; 130 interrupted.
 import argparse
 
 from difiqa_hf.cli import common
-from difiqa_hf.cli.files import check_output
 
 OPTIONS = {
     "min_eye_distance": ("PIXELS", "distance between the eyes in the photograph"),
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.scoring.run import chunk_cutter, score_crops
     from difiqa_hf.selection.gate import COLUMNS, Limits, judge
 
-    check_output(args.output, common.SCORES)
+    common.check_rows(args.output)
     method, detector = common.make_method(args), common.make_detector(args)
     card = common.chosen_card(args, method)
     measured = {name: limit for name in OPTIONS if (limit := getattr(args, name)) is not None}

@@ -15,7 +15,6 @@ import argparse
 from itertools import islice
 
 from difiqa_hf.cli import common
-from difiqa_hf.cli.files import check_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.processes import process_state
     from difiqa_hf.scoring import COLUMNS, in_chunks, open_output, open_share, score_chunks
 
-    check_output(args.output, common.SCORES)
+    common.check_rows(args.output)
     state = process_state()  # before any network: it chooses the device of this process
     if state and "-" in args.paths:
         raise ValueError("only one process can read the list on stdin; name files, folders or quoted wildcards")
