@@ -358,7 +358,7 @@ def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys, mon
 
     monkeypatch.setattr("difiqa_hf.scoring.score_chunks", rows)
     assert main(["score", "a.png", "-o", "scores.csv"]) == 0
-    assert "note: 1 images are not square, so hardly aligned crops; --detect" in capsys.readouterr().err
+    assert "note: not square, as aligned crops are: 1 of the images; --detect" in capsys.readouterr().err
 
 
 def test_a_result_of_any_name_is_replaced_by_the_next(in_folder, brightness, capsys):

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             oblong += sum(row.status == "ok" and row.reason != "" for row in rows)
     if oblong:
         common.say(
-            f"note: {oblong} images are not square, so hardly aligned crops; --detect finds faces in photographs"
+            f"note: not square, as aligned crops are: {oblong} of the images; --detect finds faces in photographs"
         )
     if state is None or state.is_main_process:
         _summarise(output.progress, args.output)
