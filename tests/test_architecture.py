@@ -16,7 +16,7 @@ FILES.remove(Path("__init__.py"))  # the lazy names; what it imports is tested a
 
 # A part imports parts of earlier lines only, and itself.
 LAYERS = (
-    {"outputs", "metrics", "hub", "processes"},
+    {"devices", "hub", "metrics", "outputs", "processes"},
     {"alignment", "degradation", "embedding", "diffusion", "image_processing", "inference", "models"},
     {"comparison_files", "onnx_graphs", "pictures", "plots", "repeats", "torch_metric"},
     {"conversion", "detection", "labels"},

@@ -1,4 +1,5 @@
 import io
+import pickle
 import zipfile
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from difiqa_hf.alignment import ARCFACE_TEMPLATE
 from difiqa_hf.demo.versions import LANDMARKS, portrait
-from difiqa_hf.detection import MODEL_VARIABLE, FaceDetector
+from difiqa_hf.detection import MODEL_FILE, MODEL_VARIABLE, FaceDetector, _face
 
 pytest.importorskip("cv2")
 
@@ -109,6 +110,46 @@ def test_no_network_names_the_remedy(monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
     with pytest.raises(FileNotFoundError, match=f"environment variable {MODEL_VARIABLE}"):
         FaceDetector()
+
+
+def test_without_a_network_it_is_asked_once(tmp_path, monkeypatch):
+    """The download of huggingface_hub would try again for half a minute."""
+    asked = []
+
+    def refuse(url, **options):
+        asked.append(url)
+        raise OSError("no network")
+
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    with pytest.raises(FileNotFoundError, match=r"\(OSError\); download that file"):
+        FaceDetector()
+    assert len(asked) == 1 and asked[0].endswith(MODEL_FILE)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"score_threshold": np.nan}, {"score_threshold": -1}, {"max_side": 0}, {"max_side": -1}, {"min_size": np.inf}],
+)
+def test_limits_without_a_meaning_are_refused(tmp_path, limits):
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(ValueError, match=f"found .*{next(iter(limits.values()))}"):
+        FaceDetector(tmp_path / "model.onnx", **limits)
+
+
+def test_places_are_scaled_from_pixel_centre_to_pixel_centre():
+    """The middle of the reduced image is that of the image, and its first pixel lies among those it was made of."""
+    places = [(0, 0), (9.5, 4.5), (19, 9)]  # of 20 x 10 pixels
+    row = np.array([*places[0], 4, 2, *np.ravel([*places, (0, 0), (0, 0)]), 0.9], dtype=np.float32)
+    face = _face(row, np.array([3, 3]))
+    np.testing.assert_allclose(face.points[:3], [(1, 1), (29.5, 14.5), (58, 28)])  # of 60 x 30
+    assert face.box == (1, 1, 12, 6)
+
+
+def test_a_detector_goes_to_another_process(detector, photo):
+    copy = pickle.loads(pickle.dumps(detector))
+    np.testing.assert_array_equal(copy.detect(photo).faces[0].points, detector.detect(photo).faces[0].points)
 
 
 def test_without_opencv_the_extra_is_named(tmp_path, monkeypatch):

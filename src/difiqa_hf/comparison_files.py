@@ -32,7 +32,10 @@ class ScoredComparisons:
 def has_comparisons(path: str | Path) -> bool:
     """Whether a file is CSV with the columns of comparisons."""
     with Path(path).open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
+        try:
+            header = [name.strip() for name in next(csv.reader(file), [])]
+        except csv.Error:  # a line too long for CSV
+            header = []
     return set(NEEDED) <= set(header)
 
 
@@ -40,9 +43,16 @@ def read_comparisons(path: str | Path, name: str = "quality") -> ScoredCompariso
     """Read a CSV file with a header; the quality is in column `name`, or in `name`_1 and `name`_2.
 
     Raises:
-        ValueError: if a column is missing or a cell is not a number, with the line.
+        ValueError: if a column is missing or a cell is not a number, with the line; for a file that is no CSV.
     """
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+    try:
+        return _read(Path(path), name)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is no CSV file in UTF-8: {error}") from None
+
+
+def _read(path: Path, name: str) -> ScoredComparisons:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]
         quality = (name,) if name in header else (f"{name}_1", f"{name}_2")

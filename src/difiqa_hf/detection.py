@@ -1,5 +1,6 @@
 """Face detection with five points by YuNet, through OpenCV (extra `detect`)."""
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class FaceDetector:
     Raises:
         ImportError: without OpenCV.
         FileNotFoundError: if the model file does not exist.
+        ValueError: for limits that have no meaning.
     """
 
     def __init__(
@@ -70,10 +72,22 @@ class FaceDetector:
         min_size: float = 20,
         max_side: int = 640,
     ):
+        if not (0 <= score_threshold <= 1 and 0 <= min_size < math.inf and 1 <= max_side < math.inf):  # NaN is none
+            raise ValueError(
+                "score_threshold must be in [0, 1], min_size at least 0 and max_side at least 1, "
+                f"found {score_threshold}, {min_size} and {max_side}"
+            )
         self.min_size, self.max_side = min_size, max_side
         self._model, self._score_threshold = _model_path(model), score_threshold
         self._own = threading.local()
         self._network()  # what is wrong with the file is found now
+
+    def __getstate__(self) -> dict:
+        """Without the networks, which OpenCV cannot hand to another process; every thread there loads its own."""
+        return {name: value for name, value in vars(self).items() if name != "_own"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, _own=threading.local())
 
     def _network(self):
         """This thread's copy, 230 kB: one network takes one image size at a time."""
@@ -109,18 +123,16 @@ class FaceDetector:
 
 def _face(row: np.ndarray, factor: np.ndarray) -> Face:
     """One row of YuNet's result (box, five points, confidence) -> a face in pixels of the original image."""
-    corner, extent = row[0:2] * factor, row[2:4] * factor
-    points = row[4:14].reshape(5, 2).astype(float) * factor
-    return Face((*map(float, corner), *map(float, extent)), points, float(row[14]))
+    places, extent = np.vstack([row[0:2], row[4:14].reshape(5, 2)]).astype(float), row[2:4] * factor
+    corner, *points = (places + 0.5) * factor - 0.5  # (0, 0) is the centre of the first pixel, not its corner
+    return Face((*map(float, corner), *map(float, extent)), np.array(points), float(row[14]))
 
 
 def _model_path(model: str | os.PathLike | None) -> Path:
     model = model or os.environ.get(MODEL_VARIABLE)
     if model is None or model == "":
-        from huggingface_hub import hf_hub_download
-
         try:
-            return Path(hf_hub_download(MODEL_REPOSITORY, MODEL_FILE))
+            return _from_hub()
         except Exception as error:  # offline, blocked, moved: the remedy is the same
             raise FileNotFoundError(
                 f"could not get the face detector {MODEL_REPOSITORY}/{MODEL_FILE} ({type(error).__name__}); "
@@ -129,6 +141,18 @@ def _model_path(model: str | os.PathLike | None) -> Path:
     if not Path(model).is_file():
         raise FileNotFoundError(f"no face detector at {model} (argument, or environment variable {MODEL_VARIABLE})")
     return Path(model)
+
+
+def _from_hub() -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(MODEL_REPOSITORY, MODEL_FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        # asked once: without a network, the download would try for half a minute
+        get_hf_file_metadata(hf_hub_url(MODEL_REPOSITORY, MODEL_FILE), timeout=10)
+    return Path(hf_hub_download(MODEL_REPOSITORY, MODEL_FILE))
 
 
 def _load_yunet(path: Path, score_threshold: float):

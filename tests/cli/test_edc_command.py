@@ -93,3 +93,32 @@ def test_options_are_numbers_truth_values_or_words():
     }  # fmt: skip
     with pytest.raises(ValueError, match="NAME=VALUE"):
         parse_option("le")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--option", "fmr=0.5"], "there is no --option fmr; known: fmr_rule"),
+        (["--option", "num_resamples=5"], "there is no --option num_resamples"),
+        (["--option", "grid_step=nan"], r"grid_step must be in \(0, 1\] or 'exact', found nan"),
+        (["--against", "quality", "--resamples", "0"], "--resamples must be at least 2 with --against, found 0"),
+        (["--resamples", "1"], "at least 2, or 0 for no interval, found 1"),
+    ],
+)
+def test_options_are_never_dropped(tmp_path, capsys, arguments, message):
+    path = write_csv(tmp_path / "p.csv", "similarity,genuine,quality", [0.9, 0.8, 0.1, 0.2], [1, 1, 0, 0], [1, 2, 3, 4])
+    assert main(["edc", path, "--fmr", "0.5", *arguments]) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_warnings_are_words(tmp_path, data, capsys):
+    path = write_csv(tmp_path / "p.csv", "similarity,genuine,quality", *data[:2], data[2].min(1))
+    assert main(["edc", path, "--resamples", "0"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) >= 1 and all(line.startswith("warning: ") for line in said)
+
+
+def test_a_binary_file_is_named(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
+    assert main(["edc", str(tmp_path / "a.png")]) == 1
+    assert "a.png is no CSV file in UTF-8" in capsys.readouterr().err

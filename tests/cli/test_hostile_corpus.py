@@ -41,7 +41,7 @@ def test_every_file_has_its_row(corpus, capsys):
     for row in rows:
         assert (row["quality"] != "") == (row["status"] == "ok")
     stderr = capsys.readouterr().err
-    assert f"{len(expected)} files: " in stderr.splitlines()[-1] and "Traceback" not in stderr
+    assert f"{len(expected)} images: " in stderr.splitlines()[-1] and "Traceback" not in stderr
     assert not list(Path().rglob("hacked"))
 
 

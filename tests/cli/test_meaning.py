@@ -91,6 +91,65 @@ def test_errors_of_ones_own_comparisons(capsys):
     assert [entry.comparisons for entry in ThresholdCard.load("c.json").errors] == ["pairs.csv", "more.csv"]
 
 
+@pytest.mark.parametrize("named", [[], ["--method", "brightness"]])
+def test_comparisons_join_the_card_of_a_score_file(greys, named, capsys):
+    """A file of comparisons knows no revision, and need not know the method."""
+    main(["score", "greys", "-o", "scores.csv"])
+    assert main(["calibrate", "scores.csv", "-o", "mine.json"]) == 0
+    write_comparisons("pairs.csv")
+    capsys.readouterr()
+    assert main(["calibrate", "pairs.csv", "-o", "mine.json", "--resamples", "5", *named]) == 0
+    card = ThresholdCard.load("mine.json")
+    assert (card.method, card.revision, len(card.errors)) == ("brightness", "0123456789ab", 1)
+    assert f"FMR 0.001 from similarity {card.errors[0].similarity_threshold:.6g} on" in capsys.readouterr().err
+    main(["threshold", "--calibration", "mine.json"])
+    assert f"at FMR 0.001, similarity {card.errors[0].similarity_threshold:.6g} (1000" in capsys.readouterr().out
+
+
+def test_what_is_known_of_errors_is_not_lost(greys, capsys):
+    write_comparisons("pairs.csv")
+    main(["score", "greys", "-o", "scores.csv"])
+    main(["calibrate", "pairs.csv", "-o", "mine.json", "--resamples", "5"])
+    before = Path("mine.json").read_bytes()
+    assert main(["calibrate", "scores.csv", "-o", "mine.json"]) == 1
+    assert "mine.json knows FNMR (unnamed on pairs.csv)" in capsys.readouterr().err
+    assert Path("mine.json").read_bytes() == before
+
+
+def test_a_card_without_errors_gets_another_reference_and_keeps_its_parts(greys, capsys):
+    main(["score", "greys", "-o", "scores.csv"])
+    names = {"method": "brightness", "revision": "0123456789ab"}
+    parts = {"parts": {"noise": np.arange(3.0)}, "parts_reference": "others"}
+    ThresholdCard(reference="x", scores=np.arange(2.0), **names, **parts).save("mine.json")
+    assert main(["calibrate", "scores.csv", "-o", "mine.json"]) == 0
+    card = ThresholdCard.load("mine.json")
+    assert (len(card.scores), card.parts_reference, card.parts["noise"].tolist()) == (101, "others", [0, 1, 2])
+    ThresholdCard.from_scores([1, 2], reference="x", method="other").save("mine.json")
+    assert main(["calibrate", "scores.csv", "-o", "mine.json"]) == 1
+    assert "mine.json: the threshold card is for method other" in (said := capsys.readouterr().err)
+    assert "name another output, or delete it first" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--parts", "5", "--fmr", "0.1"], "scores, for which --fmr, --parts does nothing"),
+        (["--method", "foo"], "holds scores of brightness, not of --method foo"),
+    ],
+)
+def test_options_that_do_nothing_with_scores_are_refused(arguments, message, capsys):
+    Path("scores.csv").write_text("path,status,quality,method\na.png,ok,1,brightness\n")
+    assert main(["calibrate", "scores.csv", "-o", "mine.json", *arguments]) == 1
+    assert message in capsys.readouterr().err and not Path("mine.json").exists()
+
+
+def test_a_method_asked_about_by_the_card_of_another(capsys):
+    ThresholdCard.from_scores([1, 2], reference="x", method="other").save("other.json")
+    assert main(["threshold", "--method", "brightness", "--calibration", "other.json"]) == 1
+    assert "the threshold card is for method other, the scores are of brightness" in capsys.readouterr().err
+    assert main(["threshold", "--calibration", "other.json"]) == 0
+
+
 def test_the_card_of_a_benchmark(tmp_path, monkeypatch, capsys):
     lfw_root = write(tmp_path / "made-up-lfw", lfw_files())
     monkeypatch.setattr("difiqa_hf.recognizers.load_recognizer", lambda name, device: toy_recognizer())
@@ -120,3 +179,10 @@ def test_bands_are_the_users(greys, limits, counts):
 def test_bands_that_are_none(greys, limits, message, capsys):
     assert main(["score", "greys", "--bands", *limits]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("limits", "noted"), [(["5", "20"], 2), (["5%", "20%"], 0), (["-0.5", "1"], 0)])
+def test_percent_signs_that_were_forgotten(greys, limits, noted, capsys):
+    assert main(["score", "greys", "--bands", *limits, "-o", "scores.csv"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("lies outside of the reference scores, -1 to 1; a percentile is written with its sign") == noted

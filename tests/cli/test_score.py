@@ -1,4 +1,5 @@
 import csv
+import io
 import os
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def test_hostile_folder(in_folder, brightness, capsys):
         assert (row["quality"] != "") == (row["face"] == "0") == (row["status"] == "ok")
         assert (row["method"], row["revision"]) == ("brightness", "0123456789ab")
     stderr = capsys.readouterr().err
-    assert "10 files: 5 ok, 1 too_small, 4 unreadable; 10 rows in scores.csv" in stderr.splitlines()[-1]
+    assert "10 images: 5 ok, 1 too_small, 4 unreadable; 10 rows in scores.csv" in stderr.splitlines()[-1]
     assert "400 megapixels, at most 100 are read" in stderr and "1 x 1 pixels" in stderr and "Traceback" not in stderr
     assert "method brightness 0123456789ab, device" in stderr
 
@@ -212,10 +213,25 @@ def test_output_is_complete_or_partial(in_folder, brightness, monkeypatch):
 def test_an_output_that_cannot_be_written_is_found_first(in_folder, brightness, capsys):
     picture().save("a.png")
     Path("folder").mkdir()
-    assert main(["score", "a.png", "-o", "folder"]) == 1
-    assert main(["score", "a.png", "-o", "nowhere/scores.csv"]) == 1
-    assert "folder is a folder" in capsys.readouterr().err
+    for name, message in (("folder", "folder is a folder"), ("nowhere/scores.csv", "no folder nowhere to write")):
+        assert main(["score", "a.png", "-o", name]) == 1
+        assert message in capsys.readouterr().err
     assert brightness.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.png", "is the input a.png"), ("b.png", "does not look like a result")]
+)
+def test_pictures_are_not_written_over(in_folder, brightness, capsys, name, message):
+    for seed, file in enumerate(("a.png", "b.png")):
+        picture(seed=seed).save(file)
+    before = Path(name).read_bytes()
+    Path("link.csv").symlink_to("a.png")
+    assert main(["score", "a.png", "-o", name]) == 1
+    assert main(["score", "./a.png", "-o", "link.csv"]) == 1
+    assert Path(name).read_bytes() == before and brightness.calls == []
+    said = capsys.readouterr().err.splitlines()
+    assert message in said[0] or message in said[1]
 
 
 def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
@@ -224,14 +240,33 @@ def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
     assert "random has no repeats; leave out --num-repeats" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("device", ["abacus", "gpu", "meta"])
+def test_devices_that_are_none(in_folder, capsys, device):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--device", device]) == 1
+    assert f"no device '{device}' here" in (line := capsys.readouterr().err) and len(line) < 200
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
-    [("--batch-size", "0", "at least 1, found 0"), ("--device", "abacus", "no device 'abacus' here")],
+    [
+        ("--batch-size", "0", "a whole number at least 1, found '0'"),
+        ("--batch-size", "9" * 21, "found '999"),
+        ("--fps", "-1", "a number at least 0"),
+        ("--fps", "nan", "found 'nan'"),
+        ("--min-size", "inf", "a number at least 0"),
+        ("--max-megapixels", "0", "a number above 0"),
+        ("--workers", "-1", "a whole number at least 0 and at most"),
+        ("--num-repeats", "0", "a whole number at least 1"),
+        ("--seed", "1.5", "a whole number, found '1.5'"),
+    ],
 )
-def test_wrong_options(in_folder, capsys, option, value, message):
-    picture().save("a.png")
-    assert main(["score", "a.png", "--method", "random", option, value]) == 1
-    assert message in capsys.readouterr().err
+def test_numbers_out_of_bounds_are_wrong_usage(in_folder, capsys, option, value, message):
+    with pytest.raises(SystemExit) as end:
+        main(["score", "a.png", option, value])
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and printed.out == "" and f"argument {option}: must be a " in printed.err
+    assert message in printed.err
 
 
 def test_a_recognizer_without_use_is_noted(in_folder, capsys):
@@ -264,7 +299,7 @@ def test_detect_on_photographs(in_folder, brightness, shared, monkeypatch, capsy
     assert statuses == {
         "astronaut.jpg": "ok", "no face.jpg": "no_face", "tiny.jpg": "too_small", "broken.jpg": "unreadable"
     }  # fmt: skip
-    assert "4 files: 1 ok, 1 no_face, 1 too_small, 1 unreadable" in capsys.readouterr().err
+    assert "4 images: 1 ok, 1 no_face, 1 too_small, 1 unreadable" in capsys.readouterr().err
 
 
 def test_help_imports_no_network():
@@ -272,3 +307,62 @@ def test_help_imports_no_network():
     code += "print(sorted({'torch', 'transformers', 'PIL', 'numpy'} & sys.modules.keys()))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_tells_only_defaults_that_say_something(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 20)" in text and "default: None" not in text and "default: False" not in text
+    assert "changes speed, and the last digits of scores" in text
+
+
+@pytest.mark.parametrize("other", [[], ["a.png"]])
+def test_folders_without_an_image_are_named(in_folder, brightness, capsys, other):
+    picture().save("a.png")
+    for name in ("empty", "others"):
+        Path(name).mkdir()
+    Path("others/photos.zip").touch()
+    assert main(["score", "empty", *other, "others", "-o", "scores.csv"]) == 1
+    assert len(read(Path("scores.csv"))) == len(other)
+    assert "note: no image in empty, others (zips and videos are read only if" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listing", "arguments", "message"),
+    [(b"a.png\0b.png\0", ["-"], "give -z too"), (b"a.png\nb.png\n", ["-", "-z"], "leave out -z")],
+)
+def test_lists_separated_otherwise(in_folder, brightness, capsys, monkeypatch, listing, arguments, message):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
+    assert main(["score", *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_what_images_are_taken_for_is_said_first(in_folder, brightness, capsys):
+    picture().save("a.png")
+    main(["score", "a.png"])
+    assert capsys.readouterr().err.splitlines()[0].endswith("images are aligned crops")
+
+
+def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys, monkeypatch):
+    picture().save("a.png")
+
+    def rows(chunks, method, *options):
+        reasons = ("640 x 480 pixels, not square", "", "no face")
+        for chunk in chunks:
+            states = zip(("ok", "ok", "no_face"), (1.0, 2.0, None), reasons, strict=True)
+            yield chunk, [scoring.Row(Path("a.png"), 0, s, q, None, "m", "", r) for s, q, r in states]
+
+    monkeypatch.setattr("difiqa_hf.scoring.score_chunks", rows)
+    assert main(["score", "a.png", "-o", "scores.csv"]) == 0
+    assert "note: not square, as aligned crops are: 1 of the images; --detect" in capsys.readouterr().err
+
+
+def test_a_result_of_any_name_is_replaced_by_the_next(in_folder, brightness, capsys):
+    picture().save("a.png")
+    for name, options in (("result", []), ("result.log", ["--format", "jsonl"])):
+        for _ in range(2):
+            assert main(["score", "a.png", "-o", name, *options]) == 0
+    Path("notes.log").write_text("precious")
+    assert main(["score", "a.png", "-o", "notes.log"]) == 1
+    assert "notes.log is there already" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import sys
 
 import pytest
 import torch
@@ -217,6 +218,30 @@ def test_missing_checkpoint_is_named(name):
         pytest.skip("its weights are shipped")
     with pytest.raises(ValueError, match=f"{name} needs weights and none are shipped: .* --method {name}=FOLDER"):
         create_method(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("difiqa-r=nowhere", "no folder nowhere; a repository is named USER/NAME"),
+        ("difiqa=nowhere", "no folder nowhere"),
+        ("difiqa-r=out/rec.pth", "out/rec.pth is a file, no folder of a checkpoint; difiqa convert makes one"),
+        ("difiqa-r=", "'difiqa-r=' names no checkpoint; write difiqa-r=FOLDER, or difiqa-r alone"),
+    ],
+)
+def test_what_is_no_checkpoint_is_not_looked_for_on_the_hub(name, message, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "rec.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    fetch = sys.modules["difiqa_hf.hub.fetch"]  # the package shows the function of that name
+    monkeypatch.setattr(fetch, "_patiently", lambda *args, **kwargs: pytest.fail("the Hub was asked"))
+    with pytest.raises((OSError, ValueError), match=message):
+        create_method(name)
+
+
+def test_a_repository_that_is_not_there_may_have_been_meant_as_a_folder():
+    with pytest.raises(OSError, match="no folder out/nowhere; as a repository it is not whole in the cache"):
+        create_method("difiqa-r=out/nowhere")
 
 
 def test_listing_and_unknown_names():

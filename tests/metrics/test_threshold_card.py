@@ -1,6 +1,7 @@
 """Score -> percentile -> FNMR, tabulated."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,14 @@ def test_the_lowest_threshold_that_does_it(card):
         card.threshold_for_fnmr(-1, errors)
     with pytest.raises(ValueError, match="found 1500 genuine comparisons, at least 9999 are needed"):
         card.threshold_for_fnmr(0.1, errors, min_genuine=9999)
+
+
+def test_fnmr_that_rises_again(card):
+    """The lowest score that does it, though some above do not: what is used is that score."""
+    fnmr = np.array([0.3, 0.1, 0.2, 0.05, 0.4])
+    errors = replace(card.errors[0], fnmr=fnmr, remaining=np.array([500, 400, 300, 200, 50]))
+    five = ThresholdCard("m", "r", "x", np.arange(5.0), (errors,))
+    assert [five.threshold_for_fnmr(highest, errors) for highest in (0.3, 0.2, 0.1, 0.05)] == [0, 1, 1, 3]
 
 
 def test_what_is_saved_is_what_is_loaded(card, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from difiqa_hf.scoring import Row, Source, in_chunks, open_output
+from difiqa_hf.scoring.output import kind_of
 
 ROWS = 11
 
@@ -83,7 +84,7 @@ def test_killed_between_the_last_row_and_the_name(tmp_path):
 def test_files_that_changed_are_scored_again(tmp_path, changed, written):
     path = tmp_path / "scores.csv"
     interrupted(path, 4)
-    assert len(run(path, files=sources(changed=changed))) == (written if changed < 8 else 2)
+    assert len(run(path, files=sources(changed=changed))) == written
 
 
 def test_files_that_came_or_went_are_noticed(tmp_path):
@@ -138,3 +139,28 @@ def test_formats(tmp_path):
         "path": "a\n0.png", "face": 0, "status": "ok", "quality": 0.0, "percentile": None, "method": "m",
         "revision": "r", "band": "PASS",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "found"),
+    [("x.csv", None, "csv"), ("x.PARQUET", None, "parquet"), ("x.NDJSON", None, "jsonl"), ("x", None, "csv"),
+     ("x.txt", "jsonl", "jsonl"), ("x.csv", "csv", "csv"), ("-", "jsonl", "jsonl")],
+)  # fmt: skip
+def test_the_name_says_the_format(name, kind, found):
+    assert kind_of(name, kind) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("x.json", None),
+        ("x.tsv", None),
+        ("x.csv.gz", None),
+        ("x.XLSX", "csv"),
+        ("x.csv", "parquet"),
+        ("x.jsonl", "csv"),
+    ],
+)
+def test_a_name_of_another_format_is_refused(name, kind):
+    with pytest.raises(ValueError, match=f"{name} would be no {Path(name).suffix.lower()} file"):
+        kind_of(name, kind)

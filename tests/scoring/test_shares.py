@@ -28,7 +28,7 @@ def test_two_processes_write_what_one_writes(tmp_path, monkeypatch):
     )  # fmt: skip
     assert two.returncode == 0, two.stderr[-2000:]
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
-    assert two.stderr.count("20 files: 19 ok, 1 unreadable; 20 rows in") == 1
+    assert two.stderr.count("20 images: 19 ok, 1 unreadable; 20 rows in") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "one.csv", "two.csv"}
 
 

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+import warnings
 
 from difiqa_hf import __version__
 
@@ -47,6 +48,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells only defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default is None or isinstance(action.default, bool | list)
+        return action.help if silent else super()._get_help_string(action)
+
+
+def _say_warning(message: Warning | str, *place: object) -> None:
+    """A warning as words to the person, without the line of code that it came from."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
@@ -55,12 +69,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"difiqa {command}",
         description=module.__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
     )
     module.add_arguments(parser)
     args = parser.parse_args(argv[1:])
     try:
-        return module.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say_warning
+            return module.run(args)
     except BrokenPipeError:
         return 0
     except KeyboardInterrupt:

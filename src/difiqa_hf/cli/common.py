@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from difiqa_hf.cli.files import check_output, refuse_input
+from difiqa_hf.cli.numbers import number, whole
+
+WORKERS = 256  # more threads than any machine has use for
+
 
 def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
     """PATHs, and how they are read. `detect`: what is not an aligned crop is the default."""
@@ -26,10 +31,25 @@ def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
     kind.add_argument("--aligned", dest="detect", action="store_false", default=silent, help=aligned)
     kind.add_argument("--detect", action="store_true", default=silent, help=photographs)
     parser.set_defaults(detect=detect)
-    add("--min-size", type=float, default=20, metavar="PIXELS", help="smaller crops or faces are too_small")
-    add("--max-megapixels", type=float, default=100, metavar="MP", help="larger images are unreadable")
-    add("--fps", type=float, default=2, metavar="N", help="frames that are read of a second of video; 0 for all")
-    add("--workers", type=int, default=1, metavar="N", help="processes that read and align images ahead; 0 for none")
+    add("--min-size", type=number(least=0), default=20, metavar="PIXELS", help="smaller crops or faces are too_small")
+    add(
+        "--max-megapixels",
+        type=number(above=0),
+        default=100,
+        metavar="MP",
+        help="larger images are unreadable; reading one takes 6 to 20 bytes a pixel",
+    )
+    add(
+        "--fps",
+        type=number(least=0),
+        default=2,
+        metavar="N",
+        help="frames that are read of a second of video; 0 for all",
+    )
+    workers = whole(least=0, most=WORKERS)
+    add(
+        "--workers", type=workers, default=1, metavar="N", help="processes that read and align images ahead; 0 for none"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -40,22 +60,32 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     add("--restart", action="store_true", help="throw away what an interrupted run has left")
 
 
+def check_rows(output: str) -> None:
+    """Refuse an output that is no place for rows, see `check_output`."""
+    check_output(output, (".csv", ".jsonl", ".ndjson", ".parquet"), starts=(b"path,", b'{"path"', b"PAR1"))
+
+
 def add_method(parser: argparse.ArgumentParser) -> None:
     """The quality method and where it runs."""
     add = parser.add_argument
     add("--method", default="difiqa-r", metavar="NAME", help="see `difiqa methods`; NAME=FOLDER names a checkpoint")
     add("--recognizer", metavar="R", help="recogniser of the method: folder, file or repository")
-    add("--num-repeats", type=int, metavar="N", help="noise repeats of a stochastic method, if not its default")
-    add("--seed", type=int, default=0, help="of a stochastic method")
+    add(
+        "--num-repeats",
+        type=whole(least=1),
+        metavar="N",
+        help="noise repeats of a stochastic method, if not its default",
+    )
+    add("--preset", metavar="NAME", help="of method difiqa: paper (its default), fast, fastest, careful")
+    add("--seed", type=whole(), default=0, help="of a stochastic method")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto is cuda where there is one")
-    add("--batch-size", type=int, default=32, metavar="N", help="faces scored at once; changes speed, not scores")
+    text = "faces scored at once; changes speed, and the last digits of scores"
+    add("--batch-size", type=whole(least=1), default=32, metavar="N", help=text)
     add("--calibration", type=Path, metavar="JSON", help="percentiles by this file of `difiqa calibrate`")
 
 
 def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
     """The method, and what it says of itself on stderr; with `repeats_elsewhere` --num-repeats is not for it."""
-    import inspect
-
     from difiqa_hf.methods import create_method
     from difiqa_hf.methods.registry import method_class
     from difiqa_hf.scoring import hide_loading_bars, pick_device
@@ -68,11 +98,12 @@ def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
         say(f"note: {args.method} has no use for --recognizer")
     options = {"recognizer": args.recognizer, "seed": args.seed, "device": device}
     if args.num_repeats is not None and not repeats_elsewhere:
-        if "num_repeats" not in inspect.signature(chosen).parameters:
-            raise ValueError(f"{args.method} has no repeats; leave out --num-repeats")
         options["num_repeats"] = args.num_repeats
+    if args.preset is not None:
+        options["preset"] = args.preset
     method = create_method(args.method, **options)
-    say(f"method {method.name} {method.revision}".rstrip() + f", device {device}")
+    images = "photographs, whose faces are found" if args.detect else "aligned crops"
+    say(f"method {method.name} {method.revision}".rstrip() + f", device {device}; images are {images}")
     return method
 
 
@@ -84,12 +115,28 @@ def make_detector(args: argparse.Namespace):
 
 
 def list_files(args: argparse.Namespace) -> tuple[list[Path], bool]:
-    """Every file once, in order, and whether all that was asked for exists."""
+    """Every file once, in order, and whether every PATH is there and holds an image; those that do not are named.
+
+    Raises:
+        ValueError: if the output is one of the PATHs, or the list on stdin is separated otherwise than was said.
+    """
     from difiqa_hf.scoring import allowed, find_images, named_paths
 
     named = list(named_paths(args.paths, sys.stdin.buffer, b"\0" if args.null else b"\n"))
-    files = list(dict.fromkeys(find_images(named)))
-    return files, bool(files) and all(allowed(path.exists) for path in named)
+    if any("\0" in str(path) for path in named):
+        raise ValueError("the list on stdin is separated by NUL, as by find -print0: give -z too")
+    if args.null and len(named) == 1 and "\n" in str(named[0]) and not allowed(named[0].exists):
+        raise ValueError("the list on stdin is not separated by NUL: leave out -z, or make it by find -print0")
+    refuse_input(args.output, named)
+    files, barren = {}, []
+    for path in named:
+        found = list(find_images([path]))
+        files.update(dict.fromkeys(found))
+        barren += [] if found else [str(path)]
+    if barren:
+        more = f" and {len(barren) - 5} more" if len(barren) > 5 else ""
+        say(f"note: no image in {', '.join(barren[:5])}{more} (zips and videos are read only if they are named)")
+    return list(files), bool(files) and not barren and all(allowed(path.exists) for path in named)
 
 
 def read_sources(args: argparse.Namespace, files: list[Path]) -> Iterator[Any]:
@@ -117,7 +164,14 @@ def card_bands(limits: list[str] | None, card):
         return None
     from difiqa_hf.scoring import Bands
 
-    return Bands(*(parse_limit(limit, card) for limit in limits))
+    bands = Bands(*(parse_limit(limit, card) for limit in limits))
+    for limit in (bands.fail, bands.accept):
+        if card is not None and not card.scores[0] <= limit <= card.scores[-1]:
+            say(
+                f"note: the limit {limit:g} lies outside of the reference scores, {card.scores[0]:.4g} to "
+                f"{card.scores[-1]:.4g}; a percentile is written with its sign, such as 5%"
+            )
+    return bands
 
 
 def parse_limit(text: str, card) -> float:
@@ -137,7 +191,7 @@ def run_settings(args: argparse.Namespace, method) -> dict[str, Any]:
     """All that rows depend on besides the images: what an interrupted run must have in common with its continuation."""
     from difiqa_hf import __version__
 
-    names = ("detect", "min_size", "max_megapixels", "fps", "seed", "num_repeats", "device", "batch_size")
+    names = ("detect", "min_size", "max_megapixels", "fps", "seed", "num_repeats", "preset", "device", "batch_size")
     chosen = {name: getattr(args, name) for name in names}
     chosen["calibration"] = args.calibration and args.calibration.read_text(encoding="utf-8")
     return chosen | {"method": method.name, "weights": method.fingerprint or method.revision, "version": __version__}

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Either a folder of results or a benchmark."""
@@ -19,6 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.results is None) == (args.benchmark is None) or (args.benchmark and not args.root):
         raise ValueError("name either a folder of results, or --benchmark and --root")
+    check_folder(args.output)
     if args.results is not None:
         print(f"wrote {write_results(read_result_files(args.results), args.output)}")
     else:

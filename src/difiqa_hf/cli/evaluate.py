@@ -9,6 +9,9 @@ import argparse
 import json
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_folder, check_output
+from difiqa_hf.cli.numbers import number, whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Benchmarks and methods are checked when they are loaded, so that --help imports no network."""
@@ -27,15 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="PATH", help="results file; with --experiment a folder"
     )
-    parser.add_argument("--fmr", type=float, default=1e-3, help="target false match rate")
+    parser.add_argument("--fmr", type=number(above=0, below=1), default=1e-3, help="target false match rate")
     parser.add_argument("--protocol", default="paper", choices=("paper", "edc"), help="figures differ between them")
-    parser.add_argument("--pairs", type=int, metavar="N", help="only N comparisons, balanced and spread over the folds")
+    parser.add_argument(
+        "--pairs", type=whole(least=1), metavar="N", help="only N comparisons, balanced and spread over the folds"
+    )
     parser.add_argument(
         "--template-quality", default="mean", choices=("mean", "min", "max", "median"), help="ijb-c: of its images"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of methods, drawn comparisons, degradation and bootstrap")
-    parser.add_argument("--num-repeats", type=int, metavar="N", help="noise draws per image, method difiqa only")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once")
+    parser.add_argument(
+        "--seed", type=whole(least=0), default=0, help="of methods, drawn comparisons, degradation and bootstrap"
+    )
+    parser.add_argument(
+        "--num-repeats", type=whole(least=1), metavar="N", help="noise draws per image, method difiqa only"
+    )
+    parser.add_argument("--batch-size", type=whole(least=1), default=32, metavar="N", help="images at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
     parser.add_argument("--cache", metavar="DIR", help="keep embeddings, qualities and figures here between calls")
     parser.add_argument("--scores", metavar="DIR", help="keep scores image by image here, to publish or to go on from")
@@ -48,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     missing = [f"--{name}" for name in ("benchmark", "root", "method") if getattr(args, name) is None]
     if missing:
         raise ValueError(f"{', '.join(missing)} or --experiment is needed")
-    if not args.output.parent.is_dir():
-        raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
+    check_output(args.output, [".json"], [Path(args.root)])
     from difiqa_hf.benchmarks import load_benchmark
     from difiqa_hf.benchmarks.runner import evaluate_benchmark
     from difiqa_hf.benchmarks.tables import format_results
@@ -63,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
     )
     common = {"recognizer": args.method_recognizer, "seed": args.seed, "device": args.device}
     repeats = {} if args.num_repeats is None else {"num_repeats": args.num_repeats}
-    methods = [create_method(name, **common, **(repeats if name == "difiqa" else {})) for name in args.method]
+    methods = [
+        create_method(name, **common, **(repeats if name.partition("=")[0] == "difiqa" else {})) for name in args.method
+    ]
     recognizers = named(args.recognizer or ["shipped"])
     results = evaluate_benchmark(
         benchmark,
@@ -89,6 +99,7 @@ def run_experiment_file(args: argparse.Namespace) -> int:
     from difiqa_hf.benchmarks.tables import format_results
     from difiqa_hf.processes import process_state
 
+    check_folder(args.output)
     for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache, args.scores):
         if (state := process_state()) is None or state.is_main_process:
             print(f"{format_results(result)}\nwritten: {path}\n")

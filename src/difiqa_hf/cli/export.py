@@ -7,12 +7,17 @@ recogniser (recognizer, recognizer=FOLDER). The file then stands for a checkpoin
 import argparse
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_output
+from difiqa_hf.cli.numbers import whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", help="see above")
-    parser.add_argument("output", type=Path, metavar="FILE", help="the ONNX file")
+    parser.add_argument("output", type=Path, metavar="FILE", help="the ONNX file, FILE.onnx")
     parser.add_argument("--recognizer", metavar="R", help="inside difiqa: folder, file or repository")
-    parser.add_argument("--num-repeats", type=int, metavar="N", help="of difiqa: what the file's user gets by default")
+    parser.add_argument(
+        "--num-repeats", type=whole(least=1), metavar="N", help="of difiqa: what the file's user gets by default"
+    )
     parser.add_argument(
         "--int8", nargs="+", type=Path, metavar="PATH",
         help="compute in 8 bits, calibrated on these aligned faces (files, folders): a hundred or more",
@@ -26,9 +31,10 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.recognizers import load_recognizer
     from difiqa_hf.scoring import hide_loading_bars
 
+    if args.output.suffix != ".onnx":
+        raise ValueError(f"the output {args.output} must end in .onnx: by that --method NAME=FILE knows it")
+    check_output(args.output, [".onnx"], args.int8 or [])
     hide_loading_bars()
-    if not args.output.parent.is_dir():
-        raise FileNotFoundError(f"no folder {args.output.parent} to write {args.output.name} to")
     name, _, checkpoint = args.what.partition("=")
     if name == "recognizer":
         source = load_recognizer(checkpoint or None)

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.scoring.run import chunk_cutter, score_crops
     from difiqa_hf.selection.gate import COLUMNS, Limits, judge
 
+    common.check_rows(args.output)
     method, detector = common.make_method(args), common.make_detector(args)
     card = common.chosen_card(args, method)
     measured = {name: limit for name in OPTIONS if (limit := getattr(args, name)) is not None}

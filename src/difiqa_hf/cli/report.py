@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.files import check_output
 from difiqa_hf.cli.numbers import number
 
 
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from difiqa_hf.report import render_report, summarise
     from difiqa_hf.scoring.read_back import read_rows
 
+    check_output(args.output, (".html", ".htm"), [args.scores])
     if not args.root.is_dir():
         raise ValueError(f"no folder {args.root}; --root is where relative paths of {args.scores} begin")
     summary = summarise(read_rows(args.scores))

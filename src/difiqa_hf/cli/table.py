@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from difiqa_hf.cli.files import check_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The forms are those of the paper's tables."""
@@ -16,6 +18,8 @@ def run(args: argparse.Namespace) -> int:
     """Read, print."""
     from difiqa_hf.benchmarks.paper_tables import format_like, read_results
 
+    if args.plots is not None:
+        check_folder(args.plots)
     results = read_results(args.results)
     print(format_like(results, args.like))
     if args.plots is not None:

@@ -8,21 +8,32 @@ import argparse
 from pathlib import Path
 
 from difiqa_hf.cli import common
+from difiqa_hf.cli.numbers import number, whole
 
+DEFAULT = "difiqa-r"
 SHOWN = (0, 1, 2, 5, 10, 15, 20, 30, 40, 50, 75, 90)  # percentiles of the table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--method", default="difiqa-r", metavar="NAME", help="see `difiqa methods`; NAME=FOLDER names a checkpoint")
+    add("--method", metavar="NAME", help="see `difiqa methods`; NAME=FOLDER names a checkpoint; if nothing is named, "
+        f"{DEFAULT}, or that of --calibration")  # fmt: skip
     add("--calibration", type=Path, metavar="JSON", help="a card of `difiqa calibrate` instead of the method's own")
     question = parser.add_mutually_exclusive_group()
-    question.add_argument("--discard", type=float, metavar="RATE", help="discard this share of the reference, 0.05 say")
-    question.add_argument("--max-fnmr", type=float, metavar="RATE", help="the lowest threshold with at most this FNMR")
-    question.add_argument("--score", type=float, metavar="Q", help="what this score means")
+    question.add_argument(
+        "--discard", type=number(least=0, below=1), metavar="RATE", help="discard this share of the reference, 0.05 say"
+    )
+    question.add_argument(
+        "--max-fnmr", type=number(least=0, most=1), metavar="RATE", help="the lowest threshold with at most this FNMR"
+    )
+    question.add_argument("--score", type=number(), metavar="Q", help="what this score means")
     add("--against", metavar="NAME", help="recogniser or comparisons of the card, if it has several; its first")
     add(
-        "--min-genuine", type=int, default=100, metavar="N", help="genuine comparisons that must be left for --max-fnmr"
+        "--min-genuine",
+        type=whole(least=1),
+        default=100,
+        metavar="N",
+        help="genuine comparisons that must be left for --max-fnmr",
     )
 
 
@@ -44,17 +55,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _card(args: argparse.Namespace):
-    from difiqa_hf.metrics import ThresholdCard
-
-    if args.calibration is not None:
-        return ThresholdCard.load(args.calibration)
+    """The card of --calibration, which must be for --method if one is named, or the method's own."""
     from difiqa_hf.methods import create_method
+    from difiqa_hf.metrics import ThresholdCard
     from difiqa_hf.scoring import hide_loading_bars
 
+    if args.calibration is not None and args.method is None:
+        return ThresholdCard.load(args.calibration)
     hide_loading_bars()
-    card = create_method(args.method).threshold_card()
+    name = args.method or DEFAULT
+    card = common.chosen_card(args, create_method(name))
     if card is None:
-        raise ValueError(f"{args.method} has no reference set: make one by difiqa calibrate, name it by --calibration")
+        raise ValueError(f"{name} has no reference set: make one by difiqa calibrate, name it by --calibration")
     return card
 
 
@@ -73,9 +85,9 @@ def _table(card, errors) -> list[str]:
     lines = [f"{card.method or 'any method'} {card.revision}".rstrip() + f"; reference: {card.reference}"]
     if errors is not None:
         lines.append(
-            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g} "
-            f"({errors.n_genuine} genuine, {errors.n_impostor} impostor comparisons), {100 * errors.confidence:g} % "
-            f"interval by {errors.resampled}"
+            f"FNMR of {errors.recognizer} on {errors.comparisons} at FMR {errors.fmr:g}, similarity "
+            f"{errors.similarity_threshold:.6g} ({errors.n_genuine} genuine, {errors.n_impostor} impostor comparisons)"
+            f", {100 * errors.confidence:g} % interval by {errors.resampled}"
         )
     lines.append("below %       score" + ("" if errors is None else "   FNMR of what is left"))
     for percent in SHOWN:

@@ -109,16 +109,19 @@ def _download(source: str, parts: list[str], variant: str | None, names: Iterabl
 
 
 def local_folder(source: str | Path) -> Path | None:
-    """The folder that `source` is, None if it looks like the name of a repository.
+    """The folder that `source` is, None if it looks like the name of a repository: USER/NAME.
 
     Raises:
         FileNotFoundError: if it is neither.
+        ValueError: for a file.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
-    if isinstance(source, Path) or str(source).startswith((".", "/", "~")) or str(source).count("/") > 1:
-        raise FileNotFoundError(f"no folder {source}")
+    if folder.is_file():
+        raise ValueError(f"{source} is a file, no folder of a checkpoint; difiqa convert makes one of a published file")
+    if isinstance(source, Path) or str(source).startswith((".", "/", "~")) or str(source).count("/") != 1:
+        raise FileNotFoundError(f"no folder {source}; a repository is named USER/NAME")
     return None
 
 
@@ -146,7 +149,9 @@ def _patiently(download: Callable[..., str], source: str, *arguments, **options)
         try:
             return Path(download(source, *arguments, **options))
         except LocalEntryNotFoundError as error:
-            raise FileNotFoundError(f"{source} is not whole in the cache, and was not downloaded: {error}") from error
+            raise FileNotFoundError(
+                f"no folder {source}; as a repository it is not whole in the cache, and was not downloaded: {error}"
+            ) from error
         except Exception as error:  # of httpx or httpx2, whichever huggingface_hub uses
             if "TransportError" not in {kind.__name__ for kind in type(error).__mro__}:
                 raise

@@ -1,8 +1,11 @@
 """Method name -> class; one line per method."""
 
 import importlib
+import inspect
+from numbers import Integral
 from typing import Any
 
+from difiqa_hf.devices import pick_device
 from difiqa_hf.methods.base import KINDS, QualityMethod
 
 # name -> (module under difiqa_hf.methods, class); imported on first use
@@ -49,19 +52,41 @@ def create_method(name: str, **options: Any) -> QualityMethod:
             may be an ONNX file of `difiqa export`.
         **options: those of the method's class; common: `recognizer` (model, callable or folder), `seed`, `device`, and
             `checkpoint` (folder, Hub repository) where the method has weights.
+
+    Raises:
+        ValueError: for a name, an option or a device that does not exist, a seed that is no whole number, or two
+            checkpoints.
     """
-    method, checkpoint = method_class(name), name.partition("=")[2]
+    method, (_, named, checkpoint) = method_class(name), name.partition("=")
+    if named and not checkpoint:
+        raise ValueError(f"{name!r} names no checkpoint; write {method.name}=FOLDER, or {method.name} alone")
     if checkpoint and not method.has_weights:
         raise ValueError(f"{method.name} has no weights of its own, found {name!r}; pass recognizer=…")
     if checkpoint and options.get("checkpoint") is not None:
         raise ValueError(f"{name!r} and checkpoint={options['checkpoint']!r} name two checkpoints; leave one out")
     if checkpoint:
         options["checkpoint"] = checkpoint
+    _check_options(method, options)
     if str(options.get("checkpoint", "")).endswith(".onnx"):
         from difiqa_hf.methods.onnx import OnnxMethod
 
         return OnnxMethod(method, **options)
+    if "device" in options:
+        options["device"] = pick_device(str(options["device"]))
     return method(**options)
+
+
+def _check_options(method: type[QualityMethod], options: dict[str, Any]) -> None:
+    """Refuse what a constructor would take in silence, or answer with an error of its own some images later."""
+    parameters = inspect.signature(method).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+    if "num_repeats" in options and "num_repeats" not in known:
+        raise ValueError(f"{method.name} has no repeats; leave out --num-repeats (in Python: num_repeats)")
+    if unknown := sorted(options.keys() - set(known)):
+        raise ValueError(f"{method.name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    seed = options.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ValueError(f"the seed must be a whole number, found {seed!r}")
 
 
 def list_methods(kind: str | None = None) -> list[str]:

@@ -79,7 +79,7 @@ class Calibration:
         return float(self.quality[floor(exact(rate) * len(self.quality))])
 
     def threshold_for_fnmr(self, highest: float, min_genuine: int = 100) -> float:
-        """The lowest score above which the expected FNMR is at most `highest`.
+        """The lowest score at which the expected FNMR is at most `highest`; at higher ones it may be above again.
 
         Args:
             highest: FNMR, in [0, 1].

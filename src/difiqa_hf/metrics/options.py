@@ -43,7 +43,7 @@ def checked_options(protocol: str, fmr: float, options: dict[str, Any]) -> tuple
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"unknown protocol {protocol!r}; known: {', '.join(PROTOCOLS)}")
-    fmr_exact = exact(fmr) if fmr == fmr else 0  # NaN is no fraction
+    fmr_exact = _fraction(fmr)
     if not 0 < fmr_exact < 1:
         raise ValueError(f"fmr must be in (0, 1), found {fmr}")
     for name, value in options.items():
@@ -53,7 +53,7 @@ def checked_options(protocol: str, fmr: float, options: dict[str, Any]) -> tuple
             raise ValueError(f"{name} must be one of {', '.join(map(str, CHOICES[name]))}, found {value!r}")
     resolved = PROTOCOLS[protocol] | options
     exact_steps = resolved["grid_step"] == "exact"
-    if not exact_steps and not 0 < exact(resolved["grid_step"]) <= 1:
+    if not exact_steps and not 0 < _fraction(resolved["grid_step"]) <= 1:
         raise ValueError(f"grid_step must be in (0, 1] or 'exact', found {resolved['grid_step']}")
     ties = ("together",) if exact_steps else ("stable", "skip")
     resolved["ties"] = resolved["ties"] or ties[0]
@@ -63,3 +63,11 @@ def checked_options(protocol: str, fmr: float, options: dict[str, Any]) -> tuple
         why = "exact steps" if exact_steps else "unit 'mated_pair', which discards no impostor,"
         raise ValueError(f"{why} need threshold_update='fixed'")
     return fmr_exact, resolved
+
+
+def _fraction(value: Any) -> Fraction:
+    """0, which no option takes, for what is no number: NaN, infinity, a word."""
+    try:
+        return exact(value)
+    except (ValueError, ZeroDivisionError):
+        return Fraction(0)

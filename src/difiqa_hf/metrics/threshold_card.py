@@ -176,7 +176,7 @@ class ThresholdCard:
         return self.score_at(float(100 * exact(rate)))
 
     def threshold_for_fnmr(self, highest: float, errors: ErrorsAbove, min_genuine: int = MIN_GENUINE) -> float:
-        """The lowest score of the card from which on FNMR is at most `highest`.
+        """The lowest score of the card at which FNMR is at most `highest`; at higher ones it may be above again.
 
         Raises:
             ValueError: if none does it with `min_genuine` genuine comparisons left, with the lowest FNMR that one has.

@@ -1,6 +1,6 @@
 """Scoring what people have: files, folders, archives, videos. Every file gets a row, none stops the others."""
 
-from difiqa_hf.scoring.devices import hide_loading_bars, pick_device
+from difiqa_hf.devices import hide_loading_bars, pick_device
 from difiqa_hf.scoring.output import open_output
 from difiqa_hf.scoring.reading import UnreadableImageError, allowed, read_image
 from difiqa_hf.scoring.rows import COLUMNS, STATUSES, Bands, Row, path_cell

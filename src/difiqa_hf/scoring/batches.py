@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from difiqa_hf.scoring.devices import hide_loading_bars, pick_device
-from difiqa_hf.scoring.scorer import FaceScorer
+from difiqa_hf.devices import hide_loading_bars, pick_device
+from difiqa_hf.scoring.scorer import FaceScorer, check_columns
 
 ADDED = ("status", "quality", "percentile", "reason", "method", "revision")
 
@@ -35,7 +35,11 @@ class BatchScorer:
     def __init__(self, column: str = "bytes", *, keep: bool = True, device: str = "auto", **options: Any):
         hide_loading_bars()
         self.column, self.keep = column, keep
-        self._scorer = FaceScorer(device=pick_device(device), **options)
+        if isinstance(options.get("method", ""), str):
+            options["device"] = pick_device(device)
+        elif device != "auto":
+            raise ValueError(f"device {device!r} is for the name of a method; give it to the method itself")
+        self._scorer = FaceScorer(**options)
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The batch with the columns of `ADDED`; of several faces the largest counts.
@@ -46,11 +50,8 @@ class BatchScorer:
         Raises:
             ValueError: if the batch lacks the column, or has one that would be overwritten.
         """
-        if self.column not in batch:
-            raise ValueError(f"the batch has no column {self.column!r}, only {', '.join(batch)}; name one by column=…")
-        if taken := [name for name in ADDED if name in batch]:
-            raise ValueError(f"the batch has a column {', '.join(taken)} already: rename or drop it first")
-        rows = self._scorer.many(batch[self.column])
+        check_columns(batch, self.column, ADDED)
+        rows = self._scorer.many(list(batch[self.column]))  # grey images of one size come as an array of three axes
         kept = {name: values for name, values in batch.items() if self.keep or name != self.column}
         return kept | {name: _values(name, [getattr(row, name) for row in rows]) for name in ADDED}
 

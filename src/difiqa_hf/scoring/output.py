@@ -23,6 +23,8 @@ from difiqa_hf.scoring.rows import COLUMNS, Row, csv_line
 from difiqa_hf.scoring.sources import Source
 
 FORMATS = ("csv", "jsonl", "parquet")
+SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+OTHERS = (".bz2", ".gz", ".htm", ".html", ".json", ".ods", ".tsv", ".xls", ".xlsx", ".xz", ".zip", ".zst")
 LOG = re.compile(r"(\.\d+-of-\d+)?\.progress")  # what follows the name of the result
 ROW_GROUP = 50_000  # rows of a Parquet file that are in memory at once
 
@@ -161,12 +163,12 @@ def open_output(
     Args:
         name: of the file; "-" for stdout.
         columns: of the header.
-        kind: one of `FORMATS`; None for what the name ends in, CSV if that is nothing of them.
+        kind: one of `FORMATS`; None for what the name ends in, CSV if that is nothing of `SUFFIXES`.
         settings: what the rows depend on besides the sources; an unfinished file of others is refused.
         restart: throw an unfinished file away.
 
     Raises:
-        ValueError: for a folder, or Parquet on stdout.
+        ValueError: for a folder, a name that says another format, or Parquet on stdout.
     """
     kind = kind_of(name, kind)
     if name == "-":
@@ -207,14 +209,20 @@ def refuse_other_runs(path: Path, count: int, restart: bool) -> None:
 
 
 def kind_of(name: str, kind: str | None = None) -> str:
-    """`kind`, or what the name ends in, CSV if that is nothing of `FORMATS`.
+    """`kind`, or what the name ends in, CSV if that is nothing of `SUFFIXES`.
 
     Raises:
-        ValueError: for a folder.
+        ValueError: for a folder, or a name that says another format than is written.
     """
     if name != "-" and Path(name).is_dir():
         raise ValueError(f"the output {name} is a folder; name a file in it")
-    return kind or {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(Path(name).suffix, "csv")
+    suffix = Path(name).suffix.lower()
+    if suffix in OTHERS:
+        raise ValueError(f"{name} would be no {suffix} file: results are .csv, .jsonl or .parquet files")
+    named = SUFFIXES.get(suffix)
+    if kind and named not in (None, kind):
+        raise ValueError(f"{name} would be no {suffix} file but {kind}; name the file or --format otherwise")
+    return kind or named or "csv"
 
 
 def finish(partial: Path, path: Path, columns: tuple[str, ...], kind: str) -> None:

@@ -14,6 +14,7 @@ from difiqa_hf.image_processing import to_rgb
 
 # Of Pillow's formats those of pixels that it decodes itself: EPS, for one, would start Ghostscript.
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+BYTES_PER_PIXEL = 20
 _OPENING = threading.Lock()  # Pillow's limit is a global variable
 
 
@@ -31,6 +32,9 @@ def allowed(question: Callable[[], bool]) -> bool:
 
 def read_image(path: Path, max_megapixels: float = 100, side: int = 0) -> Image.Image:
     """An image file as upright 8-bit RGB; threads may read at the same time. `side` as for `decode`.
+
+    One read takes at most `BYTES_PER_PIXEL` of memory, so 2 GB at 100 megapixels: 6 for grey or a palette, 8 for RGB,
+    16 with transparency or 16 bits a channel, 20 for floating-point numbers. A larger file costs its header only.
 
     Raises:
         UnreadableImageError: with the reason, whatever is wrong with the file.
