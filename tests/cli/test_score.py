@@ -344,17 +344,10 @@ def test_what_images_are_taken_for_is_said_first(in_folder, brightness, capsys):
     assert capsys.readouterr().err.splitlines()[0].endswith("images are aligned crops")
 
 
-def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys, monkeypatch):
+def test_images_that_are_no_crops_are_counted(in_folder, brightness, capsys):
     picture().save("a.png")
-
-    def rows(chunks, method, *options):
-        reasons = ("640 x 480 pixels, not square", "", "no face")
-        for chunk in chunks:
-            states = zip(("ok", "ok", "no_face"), (1.0, 2.0, None), reasons, strict=True)
-            yield chunk, [scoring.Row(Path("a.png"), 0, s, q, None, "m", "", r) for s, q, r in states]
-
-    monkeypatch.setattr("difiqa_hf.scoring.score_chunks", rows)
-    assert main(["score", "a.png", "-o", "scores.csv"]) == 0
+    picture().resize((64, 48)).save("b.png")
+    assert main(["score", "a.png", "b.png", "-o", "scores.csv"]) == 0
     assert "note: not square, as aligned crops are: 1 of the images; --detect" in capsys.readouterr().err
 
 

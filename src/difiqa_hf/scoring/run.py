@@ -60,7 +60,9 @@ def cut_crops(
         if min(image.size) < min_size:
             reason = f"{image.width} x {image.height} pixels, at least {min_size:g} are needed"
             return [Crop(path, None, "too_small", reason=reason)]
-        return [Crop(path, 0, "ok", processor(image).pixel_values[0])]
+        square = image.width == image.height
+        reason = "" if square else f"{image.width} x {image.height} pixels, not square"
+        return [Crop(path, 0, "ok", processor(image).pixel_values[0], reason)]
     detection = detector.detect(image)
     if detection.status not in ("ok", "several_faces"):
         return [Crop(path, None, detection.status, reason=detection.reason)]
