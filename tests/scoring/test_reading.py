@@ -14,13 +14,6 @@ SLACK = 16 * 2**20  # a block of Pillow's memory
 MODES = {
     "L": ("png", 6), "P": ("png", 6), "RGB": ("png", 8), "RGBA": ("png", 16), "I;16": ("tif", 16), "F": ("tif", 20),
 }  # fmt: skip
-    "L": ("png", 6),
-    "P": ("png", 6),
-    "RGB": ("png", 8),
-    "RGBA": ("png", 16),
-    "I;16": ("tif", 16),
-    "F": ("tif", 20),
-}
 PROGRAM = """
 import json, sys
 from pathlib import Path
