@@ -125,7 +125,8 @@ def _draw_shortfall(axes: "Axes", explanation: Explanation) -> None:
     axes.set_yticks(places, [f"{name}: {CAUSES[name]}" for name in parts])
     for place, (name, value) in zip(places, parts.items(), strict=True):
         axes.annotate(f" {value:.4f}{unusual(explanation, name)}", (max(value, 0), place), va="center")
-    axes.margins(x=0.45)
+    axes.margins(x=0.9)  # the longest label fits behind the longest bar
+    axes.locator_params(axis="x", nbins=5)
     axes.axvline(0, color="#000000", linewidth=0.6)
     axes.set_title(f"what DifFIQA's score {explanation.restoration.quality:.3f} lacks to 1, by cause")
 
