@@ -92,6 +92,8 @@ def test_repeats_end_when_the_error_is_small_enough(pipeline, noise):
         ({"steps": 0}, "steps must be between 1 and timestep = 5, found 0"),
         ({"steps": 6}, "found 6"),
         ({"steps": 1.5}, "whole numbers, found steps = 1.5"),
+        ({"seed": 1.5}, "whole numbers, found seed = 1.5"),
+        ({"seed": True}, "found seed = True"),
         ({"noise": "pink"}, "noise must be one of"),
         ({"noise": "antithetic", "num_repeats": 3}, "must be even, found 3"),
         ({"max_standard_error": 0.0}, "above 0, found 0.0"),

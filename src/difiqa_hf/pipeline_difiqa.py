@@ -203,7 +203,8 @@ class DifFIQAPipeline(DiffusionPipeline):
         timestep, num_repeats = self._option("timestep", timestep), self._option("num_repeats", num_repeats)
         flip, forward = self._option("flip", flip), self._option("forward", forward)
         batch_size = (8 if self._execution_device.type == "cpu" else 64) if batch_size is None else batch_size
-        self._check(timestep, num_repeats, batch_size, timestep if steps is None else steps)
+        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size, "seed": seed}
+        self._check(counts | {"steps": timestep if steps is None else steps})
         self._check_noise(noise, num_repeats, max_standard_error)
         clean = self._pixel_values(images)
         clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
@@ -250,12 +251,12 @@ class DifFIQAPipeline(DiffusionPipeline):
     def _option(self, name: str, value):
         return self.config[name] if value is None else value
 
-    def _check(self, timestep: int, num_repeats: int, batch_size: int, steps: int) -> None:
+    def _check(self, counts: dict[str, int]) -> None:
         most = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
-        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size, "steps": steps}
-        wrong = [f"{name} = {value!r}" for name, value in counts.items() if not isinstance(value, int)]
+        wrong = [f"{k} = {v!r}" for k, v in counts.items() if isinstance(v, bool) or not isinstance(v, int)]
         if wrong:
             raise ValueError(f"{', '.join(counts)} must be whole numbers, found {', '.join(wrong)}")
+        timestep, num_repeats, batch_size, _, steps = counts.values()
         if not 1 <= timestep <= most:
             raise ValueError(f"timestep must be between 1 and {most}, found {timestep}")
         if not 1 <= steps <= timestep:

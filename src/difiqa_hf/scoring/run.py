@@ -169,7 +169,7 @@ def score_files(
         detector: finds and aligns faces in photographs; None if every file is an aligned crop.
         min_size: least shorter side of a file that is a crop, in pixels; the detector has its own.
         max_megapixels: larger images are not decoded; a row says so.
-        batch_size: crops that are scored at once; changes speed, not scores.
+        batch_size: crops that are scored at once; changes speed, and the last digits of scores.
 
     Raises:
         ValueError: if `batch_size` is less than 1.
