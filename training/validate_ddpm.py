@@ -109,7 +109,7 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
             for name, x in (("clean", clean), ("degraded", degraded)):
                 draw = noise_like(clean, seed, first, name)
                 noisy = add_noise(x, draw(), torch.full((len(x),), 4, device=x.device), alpha_bar)
-                note(f"cosine_restored_{name}", cosine(restore(denoise, noisy, 4, alpha_bar, draw)))
+                note(f"cosine_restored_{name}", cosine(restore(denoise, noisy, range(4, -1, -1), alpha_bar, draw)))
     return {name: round(torch.cat(values).mean().item(), 6) for name, values in rows.items()}
 
 
