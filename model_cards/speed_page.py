@@ -7,9 +7,9 @@ from tables import RESULTS
 
 PAGE = """# Speed
 
-Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench` measures all of
-it again. Times are CPU milliseconds on one thread unless a column says otherwise: compare lines, not machines. No GPU has
-been measured.
+Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench` and `make
+bench-presets` measure all of it again. Times are CPU milliseconds on one thread unless a column says otherwise: compare
+lines, not machines. No GPU has been measured.
 
 ## Every method (Table 3 of the paper)
 
@@ -18,8 +18,8 @@ been measured.
 ## DifFIQA by procedure
 
 "As released" is the authors' procedure with our network: six calls of the denoiser a copy, one of them redundant, every
-embedding anew for every repeat. "paper" is the same procedure (to 1e-4 the same score, with the same noise) with each thing
-computed once, in channels-last order, in batches of 8 copies; all other lines change one thing of it.
+embedding anew for every repeat. "paper" computes each thing once, in channels-last order, in batches of 8 copies; all
+other lines change one thing of it.
 
 {procedures}
 
@@ -45,12 +45,22 @@ Before the network, for a photograph with one face (`--detect`), by its size:
 
 {detection}
 
+## Degradation in training
+
+{degradation}
+
 ## Planning
 
 {planning}
 """
 JOBS = (1_000_000, 100_000_000, 1_000_000_000)
 CORES = 64
+PLAN = f"""Time on {CORES} cores, each with a process (`accelerate launch --module difiqa_hf score`, or `BatchScorer` on
+Ray), if storage keeps up and cores are like this one:"""
+ADVICE = """A row of CSV takes some 90 bytes: a billion images make a file of 90 GB. Write Parquet, and a file for each
+part of the set. Memory does not grow with the images, but for the list of their names, some 300 bytes each in every
+process: give each run ten million files at most, or a list of zips."""
+BY = {"timestep": "t (one repeat)", "num_repeats": "n", "images": "images in a call (one repeat)"}
 
 
 def speed_page() -> str:
@@ -65,6 +75,7 @@ def speed_page() -> str:
         profile=profile_section(difiqa),
         folder=folder_section(folder),
         detection=detection_section(detection),
+        degradation=degradation_section(read("bench-degradation")),
         planning=planning_section(difiqa, folder, detection),
     )
 
@@ -97,11 +108,11 @@ def procedures_section(bench: dict) -> str:
 def limits_section(bench: dict) -> str:
     """How far the exact procedure can be from the machine's limit."""
     middle = next(row for row in bench["denoiser"] if row["side"] == 112)
+    share = f"{100 * middle['share_of_matrix_product']:.0f} %"
     return (
-        f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['cpu_ms']:g} ms: "
-        f"{100 * middle['share_of_matrix_product']:.0f} % of the speed at which the same core multiplies large matrices "
-        "in float32. What is exact can therefore not become much quicker there; fewer calls, or bfloat16 on a processor "
-        "that has it, can."
+        f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['cpu_ms']:g} ms: {share} of the speed at "
+        "which the same core multiplies large matrices in float32. What is exact cannot become much quicker there; fewer "
+        "calls can, or bfloat16 on a processor that has it."
     )
 
 
@@ -130,8 +141,7 @@ def growth_section(bench: dict) -> str:
     """Milliseconds by t, n, images in a call, and side of the image."""
     lines = []
     for name, rows in bench["growth"].items():
-        what = {"timestep": "t (one repeat)", "num_repeats": "n", "images": "images in a call (one repeat), ms each"}[name]
-        lines.append((what, ", ".join(f"{row.get(name)}: {row['cpu_ms']:,.0f}" for row in rows)))
+        lines.append((BY[name], ", ".join(f"{row.get(name)}: {row['cpu_ms']:,.0f}" for row in rows)))
     sides = ", ".join(f"{row['side']}: {row['cpu_ms']:g}" for row in bench["denoiser"])
     lines.append(("side of the image, one call of the denoiser", sides))
     return table(("by", "ms an image"), lines)
@@ -160,21 +170,35 @@ def folder_section(bench: dict) -> str:
         )
         for run in bench["runs"]
     ]
-    head = ("folder", "reading processes", "images a second", "of the network alone", "CPU ms", "GB, first and last quarter")
+    head = (
+        "folder", "reading processes", "images a second", "of the network alone", "CPU ms",
+        "GB, first and last quarter",
+    )  # fmt: skip
     reading = ", ".join(
         f"{row['folder']} with {row['workers']}: {row['images_a_second']:,.0f}" for row in bench["reading"]
     )
     return (
         f"DifFIQA(R), `difiqa score FOLDER -o scores.csv`; crops are 112 pixels wide, large ones 1,024.\n\n"
-        f"{table(head, rows)}\n\nThe network alone: {bench['network_images_a_second']:,.0f} images a second; reading and "
-        f"cutting alone, by folder and processes: {reading}. {machine(bench)}"
+        f"{table(head, rows)}\n\nThe network alone: {bench['network_images_a_second']:,.0f} images a second; reading "
+        f"and cutting alone, by folder and processes: {reading}. {machine(bench)}"
     )
 
 
 def detection_section(bench: dict) -> str:
     stages = ("decode", "detect", "align", "to pixel values")
-    rows = [(row["side"], row["jpeg_mb"], *(row[stage] for stage in stages), row["peak_gb"]) for row in bench["results"]]
+    columns = ("side", "jpeg_mb", *stages, "peak_gb")
+    rows = [[row[name] for name in columns] for row in bench["results"]]
     return table(("side, pixels", "JPEG, MB", *(f"{stage}, ms" for stage in stages), "peak memory, GB"), rows)
+
+
+def degradation_section(bench: dict) -> str:
+    found, hardware = bench["cpu"], bench["hardware"]
+    return (
+        f"d(x) of Eq. 6: {found['images_a_second']:g} images a second on one core, {found['times_faster']:g} times as "
+        f"many as a version that goes image by image through OpenCV, {found['times_faster_than_released']:g} times as "
+        f"many as the released code at .2 s an image. {hardware['processor']}, load "
+        f"{hardware['load_average_at_start']:g}."
+    )
 
 
 def planning_section(difiqa: dict, folder: dict, detection: dict) -> str:
@@ -191,13 +215,7 @@ def planning_section(difiqa: dict, folder: dict, detection: dict) -> str:
     }
     rows = [(name, f"{ms:,.1f}", *(duration(ms * count) for count in JOBS)) for name, ms in jobs.items()]
     head = ("job", "CPU ms an image", *(f"{count:,} images" for count in JOBS))
-    return (
-        f"Time on {CORES} cores, each with one process (`accelerate launch --module difiqa_hf score`, or `BatchScorer` on "
-        f"Ray), if storage keeps up and cores are like this one:\n\n{table(head, rows)}\n\nA row of CSV takes about 90 "
-        "bytes: a billion images make a file of 90 GB; write Parquet, and one file for each part of the set. Memory does not "
-        "grow with the number of images, except for the list of names (some 200 bytes each): give a process of its own to "
-        "every hundred million files."
-    )
+    return f"{PLAN}\n\n{table(head, rows)}\n\n{ADVICE}"
 
 
 def duration(milliseconds: float) -> str:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from degradation_per_image import degrade_per_image
+from machine import hardware, versions
 
 from difiqa_hf.degradation import degrade
 
@@ -76,6 +77,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     images = smooth_faces(args.images)
     result = {
+        "hardware": hardware(),
+        "versions": versions("torch", "opencv-python-headless"),
         "images": args.images,
         "rounds": 1,
         "clock": "processor time, one thread",
