@@ -111,7 +111,7 @@ def limits_section(bench: dict) -> str:
     share = f"{100 * middle['share_of_matrix_product']:.0f} %"
     return (
         f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['cpu_ms']:g} ms: {share} of the speed at "
-        "which the same core multiplies large matrices in float32. What is exact cannot become much quicker there; fewer "
+        "which the same core multiplies large matrices in float32. What is exact cannot become much quicker; fewer "
         "calls can, or bfloat16 on a processor that has it."
     )
 
