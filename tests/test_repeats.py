@@ -114,11 +114,11 @@ def test_presets(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     methods = {name: create_method("difiqa", checkpoint=tmp_path, preset=name) for name in PRESETS}
     assert len({method.fingerprint for method in methods.values()}) == len(PRESETS)
-    assert methods["fast"].options["num_repeats"] == 1
+    assert methods["fast"].options["num_repeats"] == 2
     x = toy_faces(2)
     expected = pipeline(x, num_repeats=1, steps=1, noise="shared").quality
     assert torch.allclose(methods["fastest"](x), expected, atol=2e-6)
-    changed = create_method("difiqa", checkpoint=tmp_path, preset="fast", num_repeats=2)
+    changed = create_method("difiqa", checkpoint=tmp_path, preset="fastest", num_repeats=2, noise="own", steps=5)
     assert torch.allclose(changed(x), pipeline(x, num_repeats=2).quality, atol=2e-6)
     with pytest.raises(ValueError, match="preset must be one of paper, fast, fastest, careful, found 'slow'"):
         create_method("difiqa", checkpoint=tmp_path, preset="slow")

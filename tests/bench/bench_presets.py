@@ -23,19 +23,19 @@ from difiqa_hf.methods.difiqa import PRESETS
 REFERENCE = 100  # repeats
 FIRST_SEED = 1000  # of the reference; approximations have seeds from 0 on
 APPROXIMATIONS = {
-    "10 repeats (paper)":            {"num_repeats": 10},
-    "4 repeats":                     {"num_repeats": 4},
-    "4 repeats, shared noise":       {"num_repeats": 4, "noise": "shared"},
-    "4 repeats, antithetic noise":   {"num_repeats": 4, "noise": "antithetic"},
-    "2 repeats, antithetic noise":   {"num_repeats": 2, "noise": "antithetic"},
-    "1 repeat (fast)":               PRESETS["fast"],
-    "1 repeat, shared noise":        {"num_repeats": 1, "noise": "shared"},
-    "1 repeat, bfloat16":            {"num_repeats": 1, "unet_dtype": "bfloat16"},
-    "1 repeat, two steps":           {"num_repeats": 1, "steps": 2, "noise": "shared"},
-    "1 repeat, one step (fastest)":  PRESETS["fastest"],
-    "4 repeats, one step":           {"num_repeats": 4, "steps": 1, "noise": "shared"},
-    "until the error is .002":       {"num_repeats": 100, "max_standard_error": 2e-3},
-    "until the error is .001":       {"num_repeats": 100, "max_standard_error": 1e-3},
+    "10 repeats (paper)":              {"num_repeats": 10},
+    "4 repeats":                       {"num_repeats": 4},
+    "4 repeats, antithetic":           {"num_repeats": 4, "noise": "antithetic"},
+    "2 repeats, antithetic":           {"num_repeats": 2, "noise": "antithetic"},
+    "2 antithetic, two steps":         {"num_repeats": 2, "noise": "antithetic", "steps": 2},
+    "2 antithetic, one step (fast)":   PRESETS["fast"],
+    "1 repeat":                        {"num_repeats": 1},
+    "1 repeat, bfloat16":              {"num_repeats": 1, "unet_dtype": "bfloat16"},
+    "1 repeat, shared":                {"num_repeats": 1, "noise": "shared"},
+    "1 shared, two steps":             {"num_repeats": 1, "noise": "shared", "steps": 2},
+    "1 shared, one step (fastest)":    PRESETS["fastest"],
+    "until the error is .0003":        {"num_repeats": 100, "max_standard_error": 3e-4},
+    "antithetic until .0001 (careful)": PRESETS["careful"],
 }  # fmt: skip
 SEEDS = 2
 
