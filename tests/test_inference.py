@@ -38,6 +38,29 @@ def test_only_what_stays_the_same_is_folded(reused):
         assert torch.allclose(quicker(x)["embeddings"], model(x)["embeddings"], atol=1e-5)
 
 
+class Twice(Net):
+    """The same convolution and norm two times in one pass."""
+
+    def forward(self, pixel_values):
+        first = self.norm(self.conv(pixel_values))[:, :3]
+        return {"embeddings": self.norm(self.conv(first)).flatten(1)}
+
+
+class Plain(Net):
+    """Another interface."""
+
+    def forward(self, pixel_values):
+        return super().forward(pixel_values)["embeddings"]
+
+
+def test_odd_networks():
+    torch.manual_seed(0)
+    twice, plain, x = Twice(False).eval(), Plain(False).eval(), toy_faces(2)
+    with torch.no_grad():
+        assert torch.allclose(for_inference(twice)(x)["embeddings"], twice(x)["embeddings"], atol=1e-4)
+        assert torch.allclose(for_inference(plain)(x), plain(x), atol=1e-6)
+
+
 def test_a_recogniser():
     model = toy_recognizer()
     for module in model.modules():

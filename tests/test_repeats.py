@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,9 +66,9 @@ def test_the_error_of_pairs_and_of_missing_repeats():
     assert standard_error(values[:1], antithetic=True).item() == pytest.approx(2)  # of 2 and 6
 
 
-@pytest.mark.parametrize(("antithetic", "expected"), [(False, [2, 1, 1]), (True, [4])])
+@pytest.mark.parametrize(("antithetic", "expected"), [(False, [4, 1, 1, 1, 1, 1, 1]), (True, [8, 2])])
 def test_rounds(antithetic, expected):
-    assert [len(part) for part in rounds(4, True, antithetic)] == expected
+    assert [len(part) for part in rounds(10, True, antithetic)] == expected
     assert [list(part) for part in rounds(3, False, antithetic)] == [[0, 1, 2]]
 
 
@@ -78,7 +79,7 @@ def test_repeats_end_when_the_error_is_small_enough(pipeline, noise):
     assert full.num_repeats.tolist() == [16] * 4
     bound = 1.3 * full.standard_error.max().item()
     out = pipeline(x, num_repeats=16, noise=noise, max_standard_error=bound)
-    assert (out.standard_error <= bound).all() and out.num_repeats.min() < 16
+    assert (out.standard_error <= bound).all() and 4 <= out.num_repeats.min() < 16
     assert torch.allclose(pipeline(x, num_repeats=16, noise=noise, max_standard_error=1e-9).quality, full.quality)
     for i in range(4):  # on its own, an image gets as many repeats, and the same score
         alone = pipeline(x[i : i + 1], num_repeats=16, noise=noise, max_standard_error=bound)
@@ -122,3 +123,23 @@ def test_presets(pipeline, tmp_path):
     assert torch.allclose(changed(x), pipeline(x, num_repeats=2).quality, atol=2e-6)
     with pytest.raises(ValueError, match="preset must be one of paper, fast, fastest, careful, found 'slow'"):
         create_method("difiqa", checkpoint=tmp_path, preset="slow")
+
+
+def test_another_procedure_has_another_revision_and_no_percentiles(tmp_path):
+    """So that a card of one is not taken for the other; repeats and noise only change the error."""
+    toy_pipeline(reference_quantiles=[0.0, 1.0]).save_pretrained(tmp_path)
+    usual = create_method("difiqa", checkpoint=tmp_path)
+    for same in ({"num_repeats": 2, "noise": "antithetic"}, {"steps": 5}, {"preset": "careful"}, {"flip": True}):
+        method = create_method("difiqa", checkpoint=tmp_path, **same)
+        assert method.revision == usual.revision and method.percentile(0.5) == 50
+    others = [{"steps": 1}, {"steps": 2}, {"timestep": 6}, {"flip": False}, {"forward": False}]
+    methods = [create_method("difiqa", checkpoint=tmp_path, **other) for other in others]
+    assert len({method.revision for method in [usual, *methods]}) == 1 + len(others)
+    assert all(method.percentile(0.5) is None for method in methods)
+
+
+def test_wrong_options_are_found_before_the_first_image(tmp_path):
+    toy_pipeline().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="must be even, found 5"):
+        create_method("difiqa", checkpoint=tmp_path, preset="fast", num_repeats=5)
+    assert create_method("difiqa", checkpoint=tmp_path, seed=np.int64(1), num_repeats=1)(toy_faces(1)).shape == (1,)

@@ -1,6 +1,7 @@
 """The same network, quicker: BatchNorm folded into the convolution before it, weights in channels-last order."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +18,16 @@ def for_inference(model: nn.Module) -> nn.Module:
         model: in eval mode, with our networks' interface: pixel_values (batch, 3, 112, 112) -> named tensors.
 
     Returns:
-        The copy; with BatchNorms where they are, if it would not compute the same without.
+        The copy; with BatchNorms where they are, if it would not compute the same without, or has another interface.
     """
-    quicker = copy.deepcopy(model)
-    probe = _probe(next(model.parameters()))
+    quicker, probe = copy.deepcopy(model), _probe(next(model.parameters()))
     with torch.no_grad():
-        expected = _outputs(quicker(probe))
-        for convolution, norm in _foldable(quicker, probe):
+        expected = quicker(probe)
+        if not isinstance(expected, Mapping):
+            return quicker.to(memory_format=torch.channels_last)
+        for convolution, norm in dict.fromkeys(_foldable(quicker, probe)):
             _fold(quicker, convolution, norm)
-        if not _agree(_outputs(quicker(probe)), expected):
+        if not _agree(_tensors(quicker(probe)), _tensors(expected)):
             quicker = copy.deepcopy(model)
     return quicker.to(memory_format=torch.channels_last)
 
@@ -68,7 +70,7 @@ def _fold(model: nn.Module, convolution: str, norm: str) -> None:
     model.set_submodule(norm, nn.Identity())
 
 
-def _outputs(output) -> list[Tensor]:
+def _tensors(output: Mapping) -> list[Tensor]:
     return [value.float() for value in output.values() if isinstance(value, Tensor)]
 
 

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -191,8 +192,10 @@ class DifFIQAPipeline(DiffusionPipeline):
             steps: calls of the denoiser a copy, from 1 to `timestep`; None is one for every step of the way back
                 (Eq. 3). Fewer are quicker and give other scores.
             noise: "own", "shared" or "antithetic", see `repeats.noise_source`.
-            max_standard_error: repeat an image only until its standard error is at most this, at least twice and at
-                most `num_repeats` times.
+            max_standard_error: repeat an image only until its standard error seems to be at most this, at least 4
+                times (4 pairs of antithetic repeats) and at most `num_repeats` times. The error is an estimate from
+                these few repeats, and who stops by it stops too early rather than too late: the true error is larger
+                where an image would need many more repeats than 4.
 
         Returns:
             `DifFIQAPipelineOutput`, on the CPU, float32.
@@ -202,10 +205,8 @@ class DifFIQAPipeline(DiffusionPipeline):
         """
         timestep, num_repeats = self._option("timestep", timestep), self._option("num_repeats", num_repeats)
         flip, forward = self._option("flip", flip), self._option("forward", forward)
-        batch_size = (8 if self._execution_device.type == "cpu" else 64) if batch_size is None else batch_size
-        counts = {"timestep": timestep, "num_repeats": num_repeats, "batch_size": batch_size, "seed": seed}
-        self._check(counts | {"steps": timestep if steps is None else steps})
-        self._check_noise(noise, num_repeats, max_standard_error)
+        self.check_options(timestep, num_repeats, seed, batch_size, steps, noise, max_standard_error)
+        batch_size = batch_size or (8 if self._execution_device.type == "cpu" else 64)
         clean = self._pixel_values(images)
         clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
 
@@ -231,6 +232,8 @@ class DifFIQAPipeline(DiffusionPipeline):
                     callback({"rows": part, "noisy": noisy, "restored": restored})
             error = standard_error(terms.flatten(2).mean(2), pairs)
             active = [i for i in active if not error[i] <= (max_standard_error or 0)]
+            if not active:
+                break
         mirrored = None
         if self.config.variant == "released" and flip:  # its fifth term
             mirrored = torch.cat([self._embed(part.flip(-1)) for part in clean.split(batch_size)])
@@ -251,18 +254,31 @@ class DifFIQAPipeline(DiffusionPipeline):
     def _option(self, name: str, value):
         return self.config[name] if value is None else value
 
-    def _check(self, counts: dict[str, int]) -> None:
+    def check_options(
+        self,
+        timestep: int,
+        num_repeats: int,
+        seed: int = 0,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        noise: str = "own",
+        max_standard_error: float | None = None,
+    ) -> None:
+        """Raise ValueError for options that `__call__` refuses, or without a recogniser."""
         most = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
-        wrong = [f"{k} = {v!r}" for k, v in counts.items() if isinstance(v, bool) or not isinstance(v, int)]
+        counts = {"timestep": timestep, "num_repeats": num_repeats, "seed": seed}
+        given = {"batch_size": batch_size, "steps": steps}
+        counts |= {name: value for name, value in given.items() if value is not None}
+        wrong = [f"{k} = {v!r}" for k, v in counts.items() if isinstance(v, bool) or not isinstance(v, Integral)]
         if wrong:
             raise ValueError(f"{', '.join(counts)} must be whole numbers, found {', '.join(wrong)}")
-        timestep, num_repeats, batch_size, _, steps = counts.values()
         if not 1 <= timestep <= most:
             raise ValueError(f"timestep must be between 1 and {most}, found {timestep}")
-        if not 1 <= steps <= timestep:
+        if steps is not None and not 1 <= steps <= timestep:
             raise ValueError(f"steps must be between 1 and timestep = {timestep}, found {steps}")
-        if num_repeats < 1 or batch_size < 1:
+        if num_repeats < 1 or (batch_size is not None and batch_size < 1):
             raise ValueError(f"num_repeats and batch_size must be at least 1, found {num_repeats} and {batch_size}")
+        self._check_noise(noise, num_repeats, max_standard_error)
         if self.active_recognizer is None:
             raise ValueError(
                 "DifFIQA needs a recogniser: pass recognizer=… to from_pretrained, a model or any callable"

@@ -16,6 +16,7 @@ from difiqa_hf.outputs import DifFIQAPipelineOutput
 
 Rows = Sequence[tuple[int, int, bool]]  # (image, repeat, mirrored): one perturbed copy each
 
+FIRST = 4  # repeats, or pairs: an error estimated from fewer ends too many runs by chance
 NOISES = ("own", "shared", "antithetic")
 
 
@@ -59,13 +60,14 @@ def standard_error(per_repeat: Tensor, antithetic: bool = False) -> Tensor:
 
 
 def rounds(num_repeats: int, adaptive: bool, antithetic: bool) -> Iterator[range]:
-    """Repeats to run before the error is looked at: all, or two and then one at a time (pairs count as one)."""
+    """Repeats to run before the error is looked at: all, or `FIRST` and then one at a time (pairs count as one)."""
     if not adaptive:
         yield range(num_repeats)
         return
     size = 2 if antithetic else 1
-    yield range(min(2 * size, num_repeats))
-    yield from (range(start, start + size) for start in range(2 * size, num_repeats, size))
+    first = min(FIRST * size, num_repeats)
+    yield range(first)
+    yield from (range(start, start + size) for start in range(first, num_repeats, size))
 
 
 def summarise(terms: Tensor, mirrored: Tensor | None, antithetic: bool) -> DifFIQAPipelineOutput:

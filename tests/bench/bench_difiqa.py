@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+import torch.utils.flop_counter
 from machine import fastest, forget_peak, hardware, peak_resident, read_faces, versions
 from torch import Tensor
 

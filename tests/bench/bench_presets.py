@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 
 from difiqa_hf.methods import create_method
-from difiqa_hf.methods.difiqa import PRESETS
+from difiqa_hf.methods.difiqa import PRESETS, DifFIQA
 
 REFERENCE = 100  # repeats
 FIRST_SEED = 1000  # of the reference; approximations have seeds from 0 on
@@ -40,11 +41,10 @@ APPROXIMATIONS = {
 SEEDS = 2
 
 
-def kept(file: Path, score) -> dict[str, np.ndarray]:
-    """What `score` returns, from the file if it is there."""
+def kept(file: Path, work) -> dict[str, np.ndarray]:
+    """What `work` returns, from the file if it is there."""
     if not file.exists():
-        start = time.process_time()
-        found = score() | {"seconds": np.array(time.process_time() - start)}
+        found = work()
         with file.with_suffix(".partial").open("wb") as partial:
             np.savez(partial, **found)
         file.with_suffix(".partial").rename(file)
@@ -52,29 +52,39 @@ def kept(file: Path, score) -> dict[str, np.ndarray]:
         return dict(stored)
 
 
-def score(faces: Tensor, options: dict, seed: int) -> dict[str, np.ndarray]:
-    method = create_method("difiqa", **options, seed=seed)
-    out = method.pipeline(faces, **method.options)
-    return {"quality": out.quality.numpy(), "error": out.standard_error.numpy(), "repeats": out.num_repeats.numpy()}
+@cache
+def method_of(options: str) -> DifFIQA:
+    return create_method("difiqa", **json.loads(options))
+
+
+def score(faces: Tensor, name: str, options: dict, seed: int, work: Path) -> dict[str, np.ndarray]:
+    """Scores, errors, repeats and seconds of one call; kept under all that they depend on."""
+
+    def scored() -> dict[str, np.ndarray]:
+        start = time.process_time()
+        out = method.pipeline(faces, **method.options | {"seed": seed})
+        seconds = np.array(time.process_time() - start)
+        error, repeats = out.standard_error.numpy(), out.num_repeats.numpy()
+        return {"quality": out.quality.numpy(), "error": error, "repeats": repeats, "seconds": seconds}
+
+    method = method_of(json.dumps(options))
+    settings = "-".join(f"{key}={value}" for key, value in sorted(options.items()))
+    return kept(work / f"{name}-{len(faces)}-{method.revision}-{settings}-{seed}.npz", scored)
 
 
 def reference(faces: Tensor, name: str, repeats: int, work: Path) -> np.ndarray:
     """Scores (repeats, images), one repeat each."""
     runs = []
     for seed in range(FIRST_SEED, FIRST_SEED + repeats):
-        runs.append(
-            kept(work / f"{name}-reference-{seed}.npz", lambda seed=seed: score(faces, {"num_repeats": 1}, seed))
-        )
+        runs.append(score(faces, name, {"num_repeats": 1}, seed, work)["quality"])
         print(name, "reference", seed, file=sys.stderr, flush=True)
-    return np.stack([run["quality"] for run in runs])
+    return np.stack(runs)
 
 
 def compare(faces: Tensor, name: str, label: str, expected: np.ndarray, work: Path) -> dict:
     """One approximation on one set of faces, `SEEDS` times."""
-    options, file = APPROXIMATIONS[label], "".join(letter if letter.isalnum() else "-" for letter in label)
-    runs = [
-        kept(work / f"{name}-{file}-{seed}.npz", lambda seed=seed: score(faces, options, seed)) for seed in range(SEEDS)
-    ]
+    options = APPROXIMATIONS[label]
+    runs = [score(faces, name, options, seed, work) for seed in range(SEEDS)]
     print(name, label, file=sys.stderr, flush=True)
     quality = np.stack([run["quality"] for run in runs])
     ranks = [spearmanr(one, expected).statistic for one in quality]
@@ -87,7 +97,7 @@ def compare(faces: Tensor, name: str, label: str, expected: np.ndarray, work: Pa
         "denoiser_calls": round(2 * steps * repeats, 1),
         "spearman": round(float(np.mean(ranks)), 4),
         "spearman_low": round(float(np.min(ranks)), 4),
-        "deviation": round(float(quality.std(0, ddof=1).mean()), 5),  # of a score, over the seeds
+        "deviation": round(float(np.sqrt(quality.var(0, ddof=1).mean())), 5),  # of a score, over the seeds
         "shift": round(float((quality.mean(0) - expected).mean()), 5),
         "cpu_ms": round(1000 * float(np.min([run["seconds"] for run in runs])) / len(faces), 1),
     }
@@ -114,7 +124,7 @@ def main() -> int:
                 "images": len(faces),
                 "repeats": len(runs),
                 "spread": round(float(expected.std(ddof=1)), 5),
-                "deviation_of_a_repeat": round(float(runs.std(0, ddof=1).mean()), 5),
+                "deviation_of_a_repeat": round(float(np.sqrt(runs.var(0, ddof=1).mean())), 5),
                 "spearman_of_halves": round(float(spearmanr(*halves).statistic), 4),
             }
         )

@@ -11,7 +11,7 @@ from typing import Any
 from difiqa_hf.cli.files import check_output, refuse_input
 from difiqa_hf.cli.numbers import number, whole
 
-WORKERS = 256  # more threads than any machine has use for
+WORKERS = 256  # more processes than any machine has use for
 
 
 def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:

@@ -166,7 +166,7 @@ class NetworkMethod(QualityMethod):
 
     Attributes:
         model: the network as it was loaded, to be saved.
-        network: the copy that scores, see `inference.for_inference`.
+        network: the copy that scores, see `inference.for_inference`; a later change of `model` does not reach it.
 
     Args:
         checkpoint: folder or Hub repository of one of our networks, or the network itself.

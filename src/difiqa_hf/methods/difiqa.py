@@ -84,22 +84,28 @@ class DifFIQA(QualityMethod):
         given = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
         own = {name: self.pipeline.config[name] for name in ("timestep", "num_repeats", "flip", "forward")}
         self.options = own | EXACT | given | {"seed": seed, "batch_size": batch_size}
-        self._name_weights(unet_dtype)
+        checked = {name: value for name, value in self.options.items() if name not in ("flip", "forward")}
+        self.pipeline.check_options(**checked)
+        if self.options["steps"] == self.options["timestep"]:
+            self.options["steps"] = None  # the same, by its usual name
+        # Repeats and noise only change the error; scores of another procedure are other scores, as of other weights.
+        expected = {name: own[name] for name in ("timestep", "flip", "forward")} | {"steps": None}
+        procedure = {name: self.options[name] for name, value in expected.items() if self.options[name] != value}
+        self._name_weights(unet_dtype, procedure)
         # diffusers' own `to` warns of modules to keep in float32 and names none
         torch.nn.Module.to(self.pipeline.unet, dtype=getattr(torch, unet_dtype), memory_format=torch.channels_last)
         if compile:
             self.pipeline.unet.compile()
-        # The percentiles belong to the checkpoint's own recogniser and procedure; repeats only change the error.
-        expected = {name: own[name] for name in ("timestep", "flip", "forward")} | {"steps": None}
-        same = recognizer is None and all(self.options[name] == value for name, value in expected.items())
+        same = recognizer is None and not procedure  # whose scores the checkpoint's percentiles are
         self._percentiles = read_percentiles(self.pipeline.config) if same else None
         self._origin = self.pipeline.name_or_path
 
-    def _name_weights(self, unet_dtype: str) -> None:
-        """Revision and fingerprint, from the weights as they were stored."""
+    def _name_weights(self, unet_dtype: str, procedure: dict) -> None:
+        """Revision and fingerprint, from the weights as they were stored and what is done otherwise than they say."""
         unet, scheduler, recognizer = self.pipeline.unet, self.pipeline.scheduler, self.pipeline.active_recognizer
         revisions = weights_revision(unet), weights_revision(recognizer)
-        self.revision = hashlib.sha256("-".join(revisions).encode()).hexdigest()[:12]
+        named = [*revisions, *(f"{name}={value}" for name, value in sorted(procedure.items()))]
+        self.revision = hashlib.sha256("-".join(named).encode()).hexdigest()[:12]
         always = ("timestep", "num_repeats", "flip", "forward", "seed")
         changed = [name for name, value in EXACT.items() if self.options[name] != value]
         settings = ",".join(f"{name}={self.options[name]}" for name in (*always, *changed))

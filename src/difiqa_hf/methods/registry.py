@@ -66,11 +66,12 @@ def create_method(name: str, **options: Any) -> QualityMethod:
         raise ValueError(f"{name!r} and checkpoint={options['checkpoint']!r} name two checkpoints; leave one out")
     if checkpoint:
         options["checkpoint"] = checkpoint
-    _check_options(method, options)
     if str(options.get("checkpoint", "")).endswith(".onnx"):
         from difiqa_hf.methods.onnx import OnnxMethod
 
+        _check_options(OnnxMethod, {"method": method} | options)
         return OnnxMethod(method, **options)
+    _check_options(method, options)
     if "device" in options:
         options["device"] = pick_device(str(options["device"]))
     return method(**options)

@@ -1,11 +1,16 @@
 """Reading ahead: processes decode and align the next chunks of images while the network scores this one."""
 
 import multiprocessing
+import multiprocessing.connection
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -28,6 +33,8 @@ def cut_chunks(
         cut: one source -> its crops; must be picklable where there are `workers`.
         chunks: taken as they are needed, at most two ahead for each process.
         workers: processes that share the chunks and read ahead; 0, or a single chunk: this process reads.
+
+    A script that does this with `workers` needs `if __name__ == "__main__":` around it, as for all of multiprocessing.
 
     Raises:
         RuntimeError: if one of the processes died.
@@ -80,13 +87,23 @@ def _as_it_is(item):
 def _way_to_start() -> dict:
     """As the platform does, which is quick; but a child of a process that has used OpenCV's threads hangs in them."""
     if "cv2" not in sys.modules or "forkserver" not in multiprocessing.get_all_start_methods():
-        return {}
+        return {"worker_init_fn": _begin}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["difiqa_hf.scoring.run"])
-    return {"multiprocessing_context": context, "worker_init_fn": _use_one_thread}
+    return {"multiprocessing_context": context, "worker_init_fn": partial(_begin, opencv=True)}
 
 
-def _use_one_thread(index: int) -> None:
-    import cv2
+def _begin(index: int, opencv: bool = False) -> None:
+    """In a process that reads: it ends with the one that it reads for, however that ends, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    if opencv:
+        import cv2
 
-    cv2.setNumThreads(1)
+        cv2.setNumThreads(1)
+
+
+def _follow(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -252,17 +252,14 @@ def _lines(rows: list[Row], kind: str) -> str:
 
 
 def _lock(file, path: Path) -> None:
-    """Two processes must not write one file; the lock goes with the process, however that ends.
-
-    Not by `flock`: processes that read images ahead would hold it on for the seconds that they outlive a killed run.
-    """
+    """Two processes must not write one file; the lock goes with the process, however that ends."""
     try:
         import fcntl
     except ImportError:  # not on Windows
         return
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         raise ValueError(f"another process is writing {path}; wait for it or name another output") from None
 
 

@@ -5,6 +5,7 @@ A chunk is `batch_size` sources in order. What goes through the network together
 run was interrupted, and so is the last digit of every score.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +54,8 @@ def cut_crops(
     """
     path = source.path
     try:
-        image = source.read(max_megapixels, 2 * SIDE) if draft and detector is None else source.read(max_megapixels)
+        side = max(2 * SIDE, math.ceil(min_size)) if draft and detector is None else 0
+        image = source.read(max_megapixels, side) if side else source.read(max_megapixels)
     except UnreadableImageError as error:
         return [Crop(path, None, "unreadable", reason=str(error))]
     if detector is None:

@@ -129,7 +129,7 @@ def _refuse(reason: str, *limits: float) -> Image.Image:
 def _members(path: Path, stamp: str) -> Iterator[Source]:
     """The images in a zip, in its order, read in memory: nothing is unpacked to disk."""
     try:
-        archive = _opened(path, stamp)
+        archive = _opened(path, stamp, os.getpid())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         yield _failed(path, stamp, f"not a readable zip: {error}")
         return
@@ -141,16 +141,18 @@ def _members(path: Path, stamp: str) -> Iterator[Source]:
 
 
 @lru_cache(maxsize=2)
-def _opened(path: Path, stamp: str) -> zipfile.ZipFile:
-    """Once in a process; closed when it is forgotten and nothing is read from it any more."""
+def _opened(path: Path, stamp: str, process: int) -> zipfile.ZipFile:
+    """Once in each process: two that share an open file read at each other's places."""
     return zipfile.ZipFile(path)
 
 
 def _read_member(path: Path, stamp: str, member: zipfile.ZipInfo, max_megapixels: float, side: int = 0) -> Image.Image:
+    if member.flag_bits & 1:
+        raise UnreadableImageError("encrypted")
     try:
-        with _opened(path, stamp).open(member) as file:
+        with _opened(path, stamp, os.getpid()).open(member) as file:
             data = file.read(MAX_MEMBER_BYTES + 1)
-    except Exception as error:  # encrypted, unknown compression, wrong checksum, gone since
+    except Exception as error:  # unknown compression, wrong checksum, gone since
         raise UnreadableImageError(f"{type(error).__name__}: {error}") from error
     if len(data) > MAX_MEMBER_BYTES:
         raise UnreadableImageError(f"more than {MAX_MEMBER_BYTES / 1e6:.0f} MB unpacked")
