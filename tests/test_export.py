@@ -127,3 +127,8 @@ def test_eight_bits(regressor, tmp_path, capsys):
     assert OnnxGraph(path).about["kind"] == "quality", "quantising keeps what the file says of itself"
     with pytest.raises(ValueError, match="found 0 readable images"):
         export_int8(original, path, [tmp_path / "broken.png"])
+
+
+def test_options_that_a_graph_has_not_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no option preset; it has"):
+        create_method("difiqa", checkpoint=tmp_path / "graph.onnx", preset="fast")

@@ -1,9 +1,14 @@
 """The order of rows, whatever the processes that read ahead do."""
 
+import io
+import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -54,14 +59,14 @@ def test_processes_read_a_few_chunks_ahead_and_stop():
     for _ in range(3):
         next(chunks)
     assert 3 < noted.taken <= 3 + 2 + 1
+    readers = multiprocessing.active_children()
+    assert readers
     chunks.close()
-    assert noted.taken <= 3 + 2 + 1
+    assert noted.taken <= 3 + 2 + 1 and not any(reader.is_alive() for reader in readers)
 
 
 def test_crops_are_those_of_this_process(tmp_path):
     """Pixels, statuses and names, with broken files among them and members of a zip."""
-    import zipfile
-
     for level in (10, 120):
         Image.new("RGB", (112, 112), (level, 0, 0)).save(tmp_path / f"{level}.png")
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -111,6 +116,8 @@ def test_drafts_of_large_crops(tmp_path):
     assert large.read(100, 224).size == (256, 256) and small.read(100, 224).size == (200, 200)
     full, draft = (Cutter(FaceImageProcessor(), draft=draft)(large)[0].pixel_values for draft in (False, True))
     assert 0 < (full - draft).abs().max() < 0.1
+    (crop,) = Cutter(FaceImageProcessor(), draft=True, min_size=300)(large)
+    assert crop.status == "ok"  # it is decoded as large as it has to be
 
 
 def test_processes_of_one_that_has_used_opencv(shared, tmp_path):
@@ -125,3 +132,57 @@ def test_processes_of_one_that_has_used_opencv(shared, tmp_path):
     files = in_chunks(expand(sorted(tmp_path.iterdir())), 1)
     chunks = list(cut_chunks(Cutter(FaceImageProcessor(), detector), files, workers=1))
     assert [crop.status for _, (crop,) in chunks] == ["ok"] * 3
+
+
+def test_members_of_an_archive_are_read_by_several_processes(tmp_path):
+    """None at another's place in the file."""
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for index in range(400):
+            data = io.BytesIO()
+            Image.new("L", (24, 24), index % 256).save(data, "PNG")
+            archive.writestr(f"{index}.png", data.getvalue())
+    chunks = in_chunks(expand([tmp_path / "many.zip"]), 4)
+    crops = [crop for _, found in cut_chunks(Cutter(FaceImageProcessor()), chunks, workers=4) for crop in found]
+    assert [crop.status for crop in crops] == ["ok"] * 400, {crop.reason for crop in crops}
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.scoring import expand, find_images, in_chunks
+from difiqa_hf.scoring.run import Cutter, cut_chunks
+
+if __name__ == "__main__":
+    if "opencv" in sys.argv:
+        import cv2
+    files = list(find_images([Path("images")])) * 1000
+    for number, _ in enumerate(cut_chunks(Cutter(FaceImageProcessor()), in_chunks(expand(files), 4), workers=2)):
+        if number == 20:
+            print("reading", flush=True)
+"""
+
+
+def family(pid: int) -> set[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {pid}.union(*(family(int(child)) for child in children))
+
+
+@pytest.mark.parametrize("way", ["fork", "opencv"])
+def test_who_reads_for_a_killed_process_ends_too(tmp_path, way):
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("processes are looked up in /proc")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (112, 112)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "program.py", way]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ)
+    assert process.stdout.readline() == "reading\n"
+    processes = family(process.pid)
+    assert len(processes) >= 3
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while (left := [pid for pid in processes if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
