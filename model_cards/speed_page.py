@@ -29,6 +29,8 @@ copies; the lines below it say what they change of it, the presets what stands u
 
 {presets}
 
+{presets_pauc}
+
 ## How the cost of DifFIQA grows
 
 {growth}
@@ -71,6 +73,7 @@ def speed_page() -> str:
         procedures=procedures_section(difiqa),
         limits=limits_section(difiqa),
         presets=presets_section(read("presets"), difiqa),
+        presets_pauc=presets_pauc_section(),
         growth=growth_section(difiqa),
         profile=profile_section(difiqa),
         folder=folder_section(folder),
@@ -135,6 +138,20 @@ def presets_section(bench: dict, difiqa: dict) -> str:
     )
     head = ("approximation", "calls of the denoiser", *(f"Spearman, {name}" for name in sets), "deviation", "shift")
     return f"{table(head, rows)}\n\nAgainst the mean of many repeats ({references})."
+
+
+def presets_pauc_section() -> str:
+    """pAUC(.3) with the difference to one repeat, from `experiments/presets.json`."""
+    rows = []
+    for path in sorted((RESULTS / "presets").glob("*.json")):
+        result = json.loads(path.read_text())
+        for row in result["results"]:
+            found = row.get("against_baseline")
+            change = "-" if found is None else f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+            cells = result["benchmark"]["name"], row.get("label") or row["method"], f"{row['pauc']['0.3']:.3f}", change
+            rows.append(cells)
+    text = "In errors: pAUC(.3), compared by mobilefacenet_webface600k; differences with their 95 % interval."
+    return f"{text}\n\n{table(('benchmark', 'quality', 'pAUC(.3)', 'difference to one repeat'), rows)}"
 
 
 def growth_section(bench: dict) -> str:

@@ -44,8 +44,8 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
     rows = {}
     for path in sorted(folder.rglob("*.json"), key=lambda path: (-len(path.parts), path)):
         result = json.loads(path.read_text())
-        if "protocol" not in result:
-            continue  # time and memory, score distributions, training
+        if "protocol" not in result or path.parent.name == "presets":
+            continue  # time and memory, score distributions, training; what SPEED.md shows
         shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"]}
         shared |= {"file": path.relative_to(folder).as_posix(), "protocol": result["protocol"]["name"]}
         shared |= {"comparisons": result["benchmark"]["n_comparisons"], "baseline": result.get("baseline")}
