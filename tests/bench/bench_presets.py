@@ -35,8 +35,7 @@ APPROXIMATIONS = {
     "1 repeat, shared":                {"num_repeats": 1, "noise": "shared"},
     "1 shared, two steps":             {"num_repeats": 1, "noise": "shared", "steps": 2},
     "1 shared, one step (fastest)":    PRESETS["fastest"],
-    "until the error is .0003":        {"num_repeats": 100, "max_standard_error": 3e-4},
-    "antithetic until .0001 (careful)": PRESETS["careful"],
+    "antithetic until .0002 (careful)": PRESETS["careful"],
 }  # fmt: skip
 SEEDS = 2
 
