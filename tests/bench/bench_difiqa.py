@@ -137,7 +137,9 @@ def profile(released: bool, faces: Tensor) -> list[dict]:
 
 def in_a_process_of_its_own(options: dict, args: argparse.Namespace) -> dict:
     command = [sys.executable, __file__, "--faces", str(args.faces), "--measure", json.dumps(options)]
-    done = subprocess.run([*command, "--repeats", str(args.repeats)], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--repeats", str(args.repeats), "--images", str(args.images)], capture_output=True, text=True
+    )
     if done.returncode:
         return {"failed": (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]}
     return json.loads(done.stdout.splitlines()[-1])
