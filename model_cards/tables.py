@@ -22,8 +22,8 @@ ships on all benchmarks; [methods.json](experiments/methods.json), all other met
 [inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
 shipped one, which is weak: another one inside may say more. The trained ones stand in
 [methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, which `difiqa evaluate
---scores` goes on from: on LFW and CFP-FP of all methods (DifFIQA: one repeat, and preset fast), on CFP-FF, where they are
-not evaluated yet, of all but DifFIQA and FaceQAN.
+--scores` goes on from: on LFW and CFP-FP of all methods (DifFIQA: one repeat, and preset fast), on CFP-FF, where they
+are not evaluated yet, of all but FaceQAN.
 
 """
 CELLS = (
