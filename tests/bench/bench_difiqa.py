@@ -43,7 +43,7 @@ GROWTH = {
     "num_repeats": [{"num_repeats": n} for n in (1, 2, 5, 10)],
     "images": [{"num_repeats": 1, "images": count} for count in (1, 4, 16, 32)],
 }
-SIDES = (56, 112, 224)  # of the image, for the denoiser alone
+SIDES = (64, 112, 224)  # of the image, for the denoiser alone
 REPEATS = 10
 
 
