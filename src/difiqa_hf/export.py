@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from difiqa_hf import __version__
 from difiqa_hf.alignment import ARCFACE_TEMPLATE
-from difiqa_hf.conversion.network import probe_images
 from difiqa_hf.diffusion import alphas_cumprod, backward_indices, restore
 from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.inference import probe_images
 from difiqa_hf.methods import QualityMethod
 from difiqa_hf.methods.base import NetworkMethod
 from difiqa_hf.methods.difiqa import DifFIQA

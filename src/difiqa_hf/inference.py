@@ -20,7 +20,7 @@ def for_inference(model: nn.Module) -> nn.Module:
     Returns:
         The copy; with BatchNorms where they are, if it would not compute the same without, or has another interface.
     """
-    quicker, probe = copy.deepcopy(model), _probe(next(model.parameters()))
+    quicker, probe = copy.deepcopy(model), probe_images().to(next(model.parameters()))
     with torch.no_grad():
         expected = quicker(probe)
         if not isinstance(expected, Mapping):
@@ -32,10 +32,10 @@ def for_inference(model: nn.Module) -> nn.Module:
     return quicker.to(memory_format=torch.channels_last)
 
 
-def _probe(like: Tensor) -> Tensor:
-    """Smooth random faces (2, 3, 112, 112), always the same."""
-    coarse = torch.randn(2, 3, 14, 14, generator=torch.Generator().manual_seed(0))
-    return F.interpolate(coarse, size=112, mode="bicubic").clamp(-1, 1).to(like)
+def probe_images(count: int = 2, size: int = 112) -> Tensor:
+    """Smooth random pixel values (count, 3, size, size) in [-1, 1], always the same."""
+    coarse = torch.randn(count, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
 
 
 def _foldable(model: nn.Module, probe: Tensor) -> list[tuple[str, str]]:

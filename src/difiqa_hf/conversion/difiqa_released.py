@@ -13,12 +13,13 @@ from transformers import PreTrainedModel
 from difiqa_hf.conversion.checkpoint import StateDict, check_fit, describe, is_state_dict, sha256, without_prefix
 from difiqa_hf.conversion.family import AS_PUBLISHED, of_file
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.network import SAME_CODE, probe_images
+from difiqa_hf.conversion.network import SAME_CODE
 from difiqa_hf.conversion.registry import suggestion
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, largest_difference, write_card
 from difiqa_hf.conversion.shapes import numbers, shape_of
 from difiqa_hf.diffusion import alphas_cumprod
 from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.inference import probe_images
 from difiqa_hf.models.unet_released import ReleasedUNet2DModel
 
 RESNET = [

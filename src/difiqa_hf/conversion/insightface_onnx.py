@@ -15,10 +15,11 @@ from transformers import PreTrainedModel
 
 from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, sha256
 from difiqa_hf.conversion.file_types import check_type
-from difiqa_hf.conversion.network import EMBEDDER_USAGE, fill, outputs, probe_images, write_network
+from difiqa_hf.conversion.network import EMBEDDER_USAGE, fill, outputs, write_network
 from difiqa_hf.conversion.recognizers import WEBFACE600K
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 from difiqa_hf.conversion.shapes import iresnet_size
+from difiqa_hf.inference import probe_images
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
 
 ORIGIN = Origin(

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from difiqa_hf.conversion.checkpoint import StateDict, is_counter
 from difiqa_hf.image_processing import FaceImageProcessor
+from difiqa_hf.inference import probe_images
 
 SAME_CODE = "this package's network with the file's weights, before and after writing; the authors' code did not run"
 
@@ -39,12 +39,6 @@ def write_network(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     model.save_pretrained(folder)
     FaceImageProcessor().save_pretrained(folder)
     return type(model).from_pretrained(folder, dtype=torch.float32).eval()
-
-
-def probe_images(count: int = 2, size: int = 112) -> Tensor:
-    """Smooth random pixel values (count, 3, size, size) in [-1, 1], always the same."""
-    coarse = torch.randn(count, 3, size // 8, size // 8, generator=torch.Generator().manual_seed(0))
-    return F.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
 
 
 @torch.no_grad()
