@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
+from difiqa_hf.methods.difiqa import PRESETS
 from images import UNREADABLE, decode_image, encoded, image_files, settle, to_pixel_values
 from views import check_kinds, make_view
 
@@ -42,7 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="what to label of every image, see views.py (but no morph): varied2 is another draw, varied-mirror the "
         "mirror of a draw",
     )  # fmt: skip
-    parser.add_argument("--num_repeats", type=int, default=10, help="n of Eq. 7")
+    parser.add_argument("--preset", choices=PRESETS, default="paper", help="DifFIQA's procedure, see `difiqa score`")
+    parser.add_argument("--num_repeats", type=int, help="n of Eq. 7, instead of the preset's or the checkpoint's")
     parser.add_argument("--part_size", type=int, default=128, help="images in one part file")
     parser.add_argument("--unet_dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
@@ -106,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
         "difiqa",
         checkpoint=args.checkpoint,
         recognizer=args.recognizer,
+        preset=args.preset,
         num_repeats=args.num_repeats,
         seed=args.seed,
         unet_dtype=args.unet_dtype,

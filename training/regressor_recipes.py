@@ -25,6 +25,7 @@ class Recipe:
         beta: of the smooth L1 loss; 0 for L1.
         quality, consistency: weights of that loss and of 1 - cos(student, teacher).
         identity: how much a label falls with the distance to the person's centre, which needs `least` images.
+        mated: share of the label that is not DifFIQA's but how much nearer a face is to its person than to others.
         misalign: jitter of the five points of the student's crop, in pixels.
     """
 
@@ -42,6 +43,7 @@ class Recipe:
     consistency: float = 0.0
     identity: float = 0.0
     least: int = 10
+    mated: float = 0.0
     misalign: float = 0.0
 
 
@@ -55,6 +57,7 @@ OURS = dict(base_tensors=None, cosine=True, mirror=True, least=5)
 RECIPES = {
     "difiqa-r":       Recipe(1e-3, 1e-4, epochs=1, batch=128),                            # pAUC .677
     "difiqa-r-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **OURS),
+    "difiqa-r-mated": Recipe(2e-3, 5e-4, epochs=8, batch=64, mated=0.5, **OURS),          # ours; see model_cards
     "ediffiqa":       Recipe(1e-3, 1e-4, epochs=3, batch=128, **EDIFFIQA),                # pAUC .755
     "ediffiqa-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **EDIFFIQA | OURS),
     "ai-kd":          Recipe(5e-2, 5e-2, epochs=1, batch=64, sgd=True, **AI_KD),          # pAUC .710
@@ -63,18 +66,19 @@ RECIPES = {
 BEST_SHARE = 0.2  # of a person's images, those with the highest labels, make the centre
 
 
-def identity_centres(embeddings: Tensor, labels: Tensor, identities: list[str], least: int) -> Tensor:
-    """For every image the mean embedding of its person's best fifth, (count, dim); zero for people with few images.
+def identity_centres(embeddings: Tensor, labels: Tensor, identities: list[str | None], least: int) -> Tensor:
+    """For every image the mean embedding of its person's best fifth, (count, dim); zero where there are few images.
 
     Args:
         embeddings: (count, dim), unit length.
         labels: (count,).
-        identities: a name an image.
+        identities: a name an image, None where it must not be used.
         least: how many images a person needs (eDifFIQA: 10).
     """
     rows: dict[str, list[int]] = {}
     for row, person in enumerate(identities):
-        rows.setdefault(person, []).append(row)
+        if person is not None:
+            rows.setdefault(person, []).append(row)
     centres = torch.zeros_like(embeddings)
     for own in map(torch.tensor, rows.values()):
         if len(own) >= least:

@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,14 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
-from tqdm import tqdm
 
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import embed, load_recognizer
-from images import read_images, settle, to_pixel_values
+from images import settle, to_pixel_values
 from loop import continue_log, finish_checkpoint, resume, save_state
+from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
-from views import make_view
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,6 +32,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", required=True, help="the zips or folders that were labelled")
     parser.add_argument("--labels", required=True, help="folder written by label_dataset.py")
     parser.add_argument("--backbone", help="recogniser to start from; the shipped one if left out")
+    parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
+                        "mix this in; the backbone if left out")  # fmt: skip
+    parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="difiqa-r")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
@@ -41,55 +43,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
-
-
-def read_labels(folder: Path) -> list[dict]:
-    """All rows of the part files, in order.
-
-    Raises:
-        ValueError: if there is none, or a part is missing.
-    """
-    paths = sorted(folder.glob("part-*.jsonl"))
-    complete = folder / "complete.json"
-    expected = json.loads(complete.read_text())["parts"] if complete.exists() else None
-    if not paths or len(paths) != expected:
-        raise ValueError(f"{folder} holds {len(paths)} label parts of {expected}; run label_dataset.py again")
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-
-
-@dataclass
-class Faces:
-    """Labelled views; and whose they are.
-
-    Attributes:
-        views: (count, 3, 112, 112) uint8, as label_dataset.py saw them; 38 KB each, all in memory.
-        raw: DifFIQA scores (count,).
-        people: the folder of each image.
-    """
-
-    views: Tensor
-    raw: Tensor
-    people: list[str]
-
-
-def labelled_faces(args: argparse.Namespace) -> Faces:
-    """Views and scores of a label folder.
-
-    Raises:
-        ValueError: for an incomplete folder, one of an earlier format, or other images than were labelled.
-    """
-    settings = json.loads((Path(args.labels) / "labels_config.json").read_text())
-    if settings.get("format") != 2:
-        raise ValueError(f"{args.labels} was written before the views changed; run label_dataset.py into a new folder")
-    rows = read_labels(Path(args.labels))
-    images = dict(zip(*reversed(read_images(args.data)), strict=True))
-    missing = {row["name"] for row in rows} - images.keys()
-    if missing:
-        raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels} labels, such as {min(missing)}")
-    views = torch.empty(len(rows), 3, 112, 112, dtype=torch.uint8)
-    for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
-        views[k] = make_view(images, row["name"], row["view"], settings["seed"])
-    return Faces(views, torch.tensor([row["quality"] for row in rows]), [str(Path(row["name"]).parent) for row in rows])
 
 
 def parameter_groups(model: DifFIQARegressor, recipe: Recipe) -> list[dict]:
@@ -135,10 +88,21 @@ def predict(model: DifFIQARegressor, views: Tensor, device) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_embeddings(backbone, views: Tensor, device) -> Tensor:
-    """What the untrained backbone says of the aligned views, (count, dim), unit length."""
-    parts = (embed(backbone.to(device), to_pixel_values(part.to(device))) for part in views.split(128))
+def teacher_embeddings(recognizer, views: Tensor, device) -> Tensor:
+    """What a frozen recogniser says of the aligned views, (count, dim), unit length."""
+    parts = (embed(recognizer.to(device), to_pixel_values(part.to(device))) for part in views.split(128))
     return torch.cat([F.normalize(part).cpu() for part in parts])
+
+
+def with_similarities(labels: Tensor, faces: Faces, recipe: Recipe, args: argparse.Namespace, device) -> Tensor:
+    """Labels (count,) with the recipe's share of how near a face is to its person."""
+    recognizer = load_recognizer(args.recognizer or args.backbone)
+    margins = mated_margins(teacher_embeddings(recognizer, faces.views, device), faces)
+    known = int(margins.isfinite().sum())
+    print(f"{known} of {len(labels)} views have a person to be compared with", flush=True)
+    if not known:
+        raise ValueError("no view has another image of its person beside it; take a recipe without mated similarities")
+    return mix_in(labels, margins, recipe.mated)
 
 
 def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, seed):
@@ -188,6 +152,8 @@ def main(argv: list[str] | None = None) -> None:
     if low == high:
         raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
     labels = (faces.raw - low) / (high - low)
+    if recipe.mated:
+        labels = with_similarities(labels, faces, recipe, args, accelerator.device)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     held_out[labels.argsort(stable=True)[::10]] = True
     train, validation = (~held_out).nonzero().flatten(), held_out.nonzero().flatten()

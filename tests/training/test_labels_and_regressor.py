@@ -17,6 +17,7 @@ from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import label_dataset  # isort: skip
 import train_regressor  # isort: skip
+from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels  # isort: skip
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
 
 
@@ -128,10 +129,10 @@ def test_incomplete_and_old_labels_are_refused(work, tmp_path):
         (tmp_path / name).write_text(text)
     (tmp_path / "part-000002.jsonl").unlink()
     with pytest.raises(ValueError, match=r"holds \d+ label parts of \d+; run label_dataset.py again"):
-        train_regressor.read_labels(tmp_path)
+        read_labels(tmp_path)
     (tmp_path / "labels_config.json").write_text(json.dumps(settings | {"format": 1}))
     with pytest.raises(ValueError, match="into a new folder"):
-        train_regressor.labelled_faces(train_regressor.parse_args(
+        labelled_faces(train_regressor.parse_args(
             ["--data", str(work / "faces"), "--labels", str(tmp_path), "--output_dir", ""]
         ))  # fmt: skip
 
@@ -139,13 +140,45 @@ def test_incomplete_and_old_labels_are_refused(work, tmp_path):
 def test_centres_are_of_the_best_fifth_and_pull_labels_down():
     embeddings = torch.nn.functional.normalize(torch.randn(11, 4, generator=torch.Generator().manual_seed(0)))
     labels = torch.linspace(1, 0, 11)
-    centres = identity_centres(embeddings, labels, ["ann"] * 10 + ["bob"], least=10)
+    people = ["ann"] * 10 + ["bob"]
+    assert identity_centres(embeddings, labels, [None] * 10 + ["bob"], least=1)[:10].abs().sum() == 0
+    centres = identity_centres(embeddings, labels, people, least=10)
     torch.testing.assert_close(centres[:10], embeddings[:2].mean(0).expand(10, -1))
     assert centres[10].abs().sum() == 0
     lowered = optimised_labels(labels, embeddings, centres, weight=0.5)
     distance = 1 - torch.nn.functional.cosine_similarity(embeddings[3], centres[3], dim=0)
     assert lowered[3].item() == pytest.approx(max(0.0, 0.7 - 0.5 * distance.item()), abs=1e-6)
     assert lowered[10] == labels[10] and (lowered <= labels).all()
+
+
+def test_margins_compare_a_view_with_the_other_originals_of_its_person_and_with_strangers():
+    """Four images of two people, one more view of each; one by one, and with somebody who must stay unknown."""
+    unit = torch.nn.functional.normalize(torch.randn(8, 5, generator=torch.Generator().manual_seed(1)))
+    names = ["a/0", "a/0", "a/1", "a/1", "b/0", "b/0", "b/1", "c/0"]
+    original = torch.tensor([True, False] * 3 + [True, True])
+    people = ["a", "a", "a", "a", "b", "b", "b", None]
+    faces = Faces(torch.empty(8), torch.empty(8), names, people, original)
+    margins = mated_margins(3 * unit, faces)
+    for row in range(7):
+        usable = [j for j in range(7) if original[j]]
+        genuine = [unit[row] @ unit[j] for j in usable if people[j] == people[row] and names[j] != names[row]]
+        impostor = [unit[row] @ unit[j] for j in usable if people[j] != people[row]]
+        assert margins[row].item() == pytest.approx(
+            float(sum(genuine) / len(genuine) - sum(impostor) / len(impostor)), abs=1e-6
+        )
+    assert margins[7].isnan()
+
+
+def test_mixed_labels_keep_their_distribution_and_what_is_not_known():
+    labels, margins = torch.tensor([0.1, 0.9, 0.4, 0.6]), torch.tensor([3.0, -1.0, torch.nan, 0.0])
+    assert mix_in(labels, margins, 1.0).tolist() == pytest.approx([0.9, 0.1, 0.4, 0.6])
+    assert mix_in(labels, margins, 0.5).tolist() == pytest.approx([0.5, 0.5, 0.4, 0.6])
+
+
+def test_nobody_to_compare_with_is_an_error(work, tmp_path):
+    (tmp_path / "everybody.json").write_text(json.dumps({"all": ["faces/ann", "faces/bob"]}))
+    with pytest.raises(ValueError, match="no view has another image of its person"):
+        train(work, tmp_path, "--recipe", "difiqa-r-mated", "--leave_out", tmp_path / "everybody.json")
 
 
 def test_misaligned_crops_are_the_same_face_a_little_off():

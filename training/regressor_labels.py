@@ -1,0 +1,122 @@
+"""What train_regressor.py learns from: views that were labelled, whose they are, and labels that know the person."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from images import read_images
+from people import left_out
+from views import make_view
+
+
+@dataclass
+class Faces:
+    """Labelled views; and whose they are.
+
+    Attributes:
+        views: (count, 3, 112, 112) uint8, as label_dataset.py saw them; 38 KB each, all in memory.
+        raw: DifFIQA scores (count,).
+        names: of the image that each is a view of.
+        people: the folder of each image; None for those whose identity must not be used.
+        original: whether it is the image itself (count,).
+    """
+
+    views: Tensor
+    raw: Tensor
+    names: list[str]
+    people: list[str | None]
+    original: Tensor
+
+
+def read_labels(folder: Path) -> list[dict]:
+    """All rows of the part files, in order.
+
+    Raises:
+        ValueError: if there is none, or a part is missing.
+    """
+    paths = sorted(folder.glob("part-*.jsonl"))
+    complete = folder / "complete.json"
+    expected = json.loads(complete.read_text())["parts"] if complete.exists() else None
+    if not paths or len(paths) != expected:
+        raise ValueError(f"{folder} holds {len(paths)} label parts of {expected}; run label_dataset.py again")
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def labelled_faces(args: argparse.Namespace) -> Faces:
+    """Views and scores of a label folder.
+
+    Raises:
+        ValueError: for an incomplete folder, one of an earlier format, or other images than were labelled.
+    """
+    settings = json.loads((Path(args.labels) / "labels_config.json").read_text())
+    if settings.get("format") != 2:
+        raise ValueError(f"{args.labels} was written before the views changed; run label_dataset.py into a new folder")
+    rows = read_labels(Path(args.labels))
+    images = dict(zip(*reversed(read_images(args.data)), strict=True))
+    missing = {row["name"] for row in rows} - images.keys()
+    if missing:
+        raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels} labels, such as {min(missing)}")
+    views = torch.empty(len(rows), 3, 112, 112, dtype=torch.uint8)
+    for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
+        views[k] = make_view(images, row["name"], row["view"], settings["seed"])
+    names = [row["name"] for row in rows]
+    people = [str(Path(name).parent) for name in names]
+    excluded = left_out(args.leave_out, set(people)) if args.leave_out else set()
+    return Faces(
+        views,
+        torch.tensor([row["quality"] for row in rows]),
+        names,
+        [None if person in excluded else person for person in people],
+        torch.tensor([row["view"] == "original" for row in rows]),
+    )
+
+
+def mated_margins(embeddings: Tensor, faces: Faces) -> Tensor:
+    """How much nearer a view is to its person than to others, (count,); NaN where nothing says so.
+
+    The mean cosine with the other labelled originals of the person, less that with the originals of all others:
+    SDD-FIQA's distance between the two distributions, where every genuine similarity is above its impostor one.
+
+    Args:
+        embeddings: (count, dim) of the views.
+    """
+    unit = F.normalize(embeddings.float())
+    known = torch.tensor([person is not None for person in faces.people])
+    person, image = _numbers(faces.people), _numbers(faces.names)
+    compared = (known & faces.original).float()
+
+    def sums(groups: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the originals in each row's group: the sum of embeddings (count, dim), the number (count,)."""
+        of_group = unit.new_zeros(int(groups.max()) + 1, unit.shape[1]).index_add_(0, groups, compared[:, None] * unit)
+        return of_group[groups], torch.zeros(len(of_group)).index_add_(0, groups, compared)[groups]
+
+    (of_person, count_person), (of_image, count_image) = sums(person), sums(image)
+    genuine = (unit * (of_person - of_image)).sum(1) / (count_person - count_image)
+    impostor = (unit * (compared @ unit - of_person)).sum(1) / (compared.sum() - count_person)
+    margin = genuine - impostor
+    return margin.where(known & (count_person > count_image) & (compared.sum() > count_person), torch.nan)
+
+
+def mix_in(labels: Tensor, margins: Tensor, share: float) -> Tensor:
+    """(1 - share) labels + share margins, both (count,), the margins first mapped to the labels' own distribution.
+
+    Where a margin is not known, the label stays.
+    """
+    known = margins.isfinite().nonzero().flatten()
+    ranked = torch.empty(len(known), dtype=labels.dtype)
+    ranked[margins[known].argsort(stable=True)] = labels[known].sort().values
+    mixed = labels.clone()
+    mixed[known] = torch.lerp(labels[known], ranked, share)
+    return mixed
+
+
+def _numbers(names: list[str | None]) -> Tensor:
+    """Every name by its number (count,), from 0."""
+    index = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([index[name] for name in names])
