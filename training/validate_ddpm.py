@@ -79,9 +79,7 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
         Cosines are those to the embedding of the clean image.
     """
     alpha_bar = alphas_cumprod(DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"))
-    denoise = (
-        (lambda x, t: x) if unet is None else (lambda x, t: unet(x, torch.full((len(x),), t, device=x.device)).sample)
-    )
+    denoise = denoiser(unet)
     rows: dict[str, list[Tensor]] = {}
 
     def note(name: str, values: Tensor) -> None:
@@ -117,9 +115,7 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
 def sample_grid(unet, images: Tensor, device, period: int = 100, seed: int = 0, timestep: int = 49) -> Image.Image:
     """A row for each uint8 image (count, 3, 112, 112): clean, degraded, noisy at `timestep`, restored."""
     alpha_bar = alphas_cumprod(DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"))
-    denoise = (
-        (lambda x, t: x) if unet is None else (lambda x, t: unet(x, torch.full((len(x),), t, device=x.device)).sample)
-    )
+    denoise = denoiser(unet)
     clean = to_pixel_values(images).to(device)
     seeds = [stable_seed(seed, "validation degradation", i) for i in range(len(clean))]
     degraded = degrade(clean.cpu(), seeds).to(device)

@@ -86,6 +86,25 @@ def test_two_processes_killed_and_restarted_end_the_same(faces, tmp_path):
     assert other.returncode != 0 and "num_processes: 2 -> 1" in other.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_shipped_configuration_killed_and_restarted_ends_the_same(shared, tmp_path, processes):
+    """Real faces, the network and settings that made the shipped denoiser, loader workers and all."""
+    flags = ["--train_data", shared / "data" / "train_celeba.zip", "--model", "small", "--max_train_steps", 6,
+             "--checkpointing_steps", 2, "--train_batch_size", 16 // processes, "--mixed_precision", "bf16",
+             "--learning_rate", "4e-4", "--lr_warmup_steps", 100, "--lr_scheduler", "cosine", "--ema_every", 1,
+             "--loss_weighting", "scale", "--num_validation_images", 8]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    ok(run("train_difiqa_ddpm.py", *flags, "--output_dir", whole, processes=processes))
+    flags += ["--output_dir", killed]
+    kill_when(killed / "last_checkpoint.json", "train_difiqa_ddpm.py", *flags, processes=processes)
+    assert marker(killed)["step"] < 6
+    ok(run("train_difiqa_ddpm.py", *flags, processes=processes))
+    assert_same_run(whole, killed)
+    settings = json.loads((killed / "training_config.json").read_text())
+    assert settings["num_processes"] == processes and settings["images_per_step"] == 16
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(train, tmp_path):
     """Files may not grow beyond 100 kB: a checkpoint cannot be written."""
     flags = ["--max_train_steps", 6]

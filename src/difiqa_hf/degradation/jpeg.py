@@ -66,6 +66,3 @@ def _quantise(plane: Tensor, table: Tensor) -> Tensor:
     blocks = plane.view(b, c, h // 8, 8, w // 8, 8).transpose(3, 4)
     steps = (blocks.reshape(b, -1, 64) @ (dct.T / table)).round_()
     return (steps @ (dct * table.mT)).view(blocks.shape).transpose(3, 4).reshape(b, c, h, w)
-
-
-# --- the whole --------------------------------------------------------------------------------------------------------

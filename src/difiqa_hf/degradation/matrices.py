@@ -56,9 +56,6 @@ def resize_matrix(mode: str, before: int, after: int, sigma: float = 0.0) -> Ten
     return torch.zeros(after, before).scatter_add_(1, source.clamp(0, before - 1).long(), weight)
 
 
-# --- JPEG -------------------------------------------------------------------------------------------------------------
-
-
 def _mirrored(index: Tensor, size: int) -> Tensor:
     return (size - 1) - ((size - 1) - index.abs()).abs()
 

@@ -26,6 +26,3 @@ def _colour_root(seed: int) -> Tensor:
     covariance = (turn.T @ torch.diag(torch.rand(3, generator=generator)) @ turn).abs() * (25 / 255) ** 2
     eigenvalues, vectors = torch.linalg.eigh(covariance)  # which abs() may have made negative
     return vectors * eigenvalues.abs().sqrt()
-
-
-# --- matrices ---------------------------------------------------------------------------------------------------------

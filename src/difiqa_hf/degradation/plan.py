@@ -82,6 +82,3 @@ def _draw_blur(factor: int, rng: random.Random) -> Step:
         return Step("stretched-blur", variances=variances, angle=math.pi * rng.random(), radius=radius)
     variance = ((2 + 0.2 * factor) * rng.random()) ** 2
     return Step("blur", variances=(variance, variance), radius=radius)
-
-
-# --- arithmetic -------------------------------------------------------------------------------------------------------
