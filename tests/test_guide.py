@@ -5,26 +5,21 @@ What stands within sentences and tables runs too, after the blocks.
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-import difiqa_hf
 from difiqa_hf.cli import COMMANDS, main
 from difiqa_hf.comparison_files import read_comparisons
-from difiqa_hf.demo.versions import make_versions, portrait
+from difiqa_hf.demo.versions import make_versions
 from difiqa_hf.detection import MODEL_VARIABLE
-from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
-from made_up_benchmarks import lfw_files, write, zipped
+from documents import PACKAGE, ROOT, blocks, fill, write_clip
+from made_up_benchmarks import zipped
 
-PACKAGE = Path(difiqa_hf.__file__).parent
 GUIDE = (PACKAGE / "GUIDE.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", GUIDE, re.DOTALL)
+BLOCKS = blocks(GUIDE)
 OUTSIDE = re.sub(r"```.*?```", "", GUIDE, flags=re.DOTALL).replace("\\|", "|")
 # commands within sentences and tables, also at the end of a pipe; the demo scores 34 images by the slow method
 INLINE = sorted(set(re.findall(r"`((?:[^`\n]*\| )?difiqa [^`]*)`", OUTSIDE)))
@@ -37,27 +32,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*too few for FMR:UserWarning")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """crops, photos, pairs.csv and a folder of weights, as a reader of the guide has them."""
-    folder = tmp_path_factory.mktemp("guide")
-    (folder / "crops").mkdir()
-    for i, version in enumerate(make_versions()[:6]):
-        version.image.save(folder / "crops" / f"{'abcdef'[i]}.png")
-    (folder / "crops" / "broken.png").touch()
-    (folder / "photos").mkdir()
-    portrait().save(folder / "photos" / "portrait.png")
+    """As a reader of the guide has it."""
+    folder = fill(tmp_path_factory.mktemp("guide") / "place")
     make_versions()[0].image.save(folder / "-name.png")
     zipped(folder / "photos", folder / "photos.zip")
-    zipped(write(folder / "lfw", lfw_files()), folder / "lfw.zip")
-    torch.manual_seed(0)
-    torch.save(MobileFaceNetRecognizer(MobileFaceNetConfig()).state_dict(), folder / "mine.pt")
-    rng = np.random.default_rng(0)
-    genuine, quality = np.arange(2000) % 2, rng.normal(size=(2000, 2))
-    similarity = 0.1 * rng.normal(size=2000) + genuine * (0.4 + 0.1 * quality.min(1))
-    header = "similarity,genuine,quality_1,quality_2"
-    np.savetxt(
-        folder / "pairs.csv", np.column_stack([similarity, genuine, quality]), "%.6f", ",", header=header, comments=""
-    )
-    shutil.copytree(PACKAGE / "checkpoints" / "difiqa_r", folder / "my_regressor")
     return folder
 
 
@@ -102,17 +80,10 @@ def test_command_in_a_sentence(place, monkeypatch, text):
 def test_what_can_be_given(place, monkeypatch, text):
     monkeypatch.chdir(place)
     if text == "clip.mp4":
-        write_clip()
+        pytest.importorskip("cv2")
+        write_clip(Path("clip.mp4"))
     assert main(["score", "-o", "given.csv", "--restart", *shlex.split(text)]) == 0
     assert len(Path("given.csv").read_text().splitlines()) > 1
-
-
-def write_clip() -> None:
-    cv2 = pytest.importorskip("cv2")
-    writer = cv2.VideoWriter("clip.mp4", cv2.VideoWriter_fourcc(*"mp4v"), 4, (112, 112))
-    for _ in range(8):
-        writer.write(np.asarray(make_versions()[0].image))
-    writer.release()
 
 
 def test_the_comparisons_shown_are_of_the_form_that_is_read(tmp_path):
@@ -128,5 +99,5 @@ def test_the_patterns_leave_no_command_out():
 
 
 def test_every_command_is_in_the_guide_or_the_readme():
-    text = (PACKAGE / "GUIDE.md").read_text(encoding="utf-8") + (PACKAGE.parents[1] / "README.md").read_text("utf-8")
+    text = (PACKAGE / "GUIDE.md").read_text(encoding="utf-8") + (ROOT / "README.md").read_text("utf-8")
     assert not [name for name in COMMANDS if f"difiqa {name}" not in text]

@@ -6,9 +6,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import official
+import official_files
 import pytest
 import torch
 import torch.nn.functional as F
+from official_files import prefixed
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel
 
@@ -20,17 +22,13 @@ from rules import made_by_rule
 from toys import toy_faces
 
 
-def prefixed(prefix: str, state: dict) -> dict:
-    return {f"{prefix}{key}": value for key, value in state.items()}
-
-
 def case(content, state, forward, output="embeddings", color="rgb", unit=False, prefix="") -> SimpleNamespace:
     """Content of the file, official state dict, official forward pass of official input, contract of the input."""
     return SimpleNamespace(**locals())
 
 
 def arcface() -> SimpleNamespace:
-    state = made_by_rule(official.iresnet_shapes())
+    state = official_files.arcface()
     return case(state, state, lambda x: official.iresnet(state, x))
 
 
@@ -75,8 +73,7 @@ def cr_fiqa() -> SimpleNamespace:
 
 
 def difiqa_r() -> SimpleNamespace:
-    base = made_by_rule(official.iresnet_shapes())
-    state = prefixed("base.", base) | made_by_rule({"linear.weight": (1, 8), "linear.bias": (1,)})
+    base, state = official_files.arcface(), official_files.difiqa_r()
 
     def forward(x):
         return F.linear(official.iresnet(base, x), state["linear.weight"], state["linear.bias"]).squeeze(1)
