@@ -139,9 +139,9 @@ def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], byte
             for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
                 yield f"{source.name}/{path.relative_to(source)}", path.read_bytes
         else:
-            with zipfile.ZipFile(source) as archive:
-                for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
-                    yield f"{source.name}/{name}", partial(archive.read, name)
+            archive = zipfile.ZipFile(source)  # open as long as a reader is kept, which may outlast the iteration
+            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+                yield f"{source.name}/{name}", partial(archive.read, name)
 
 
 def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:

@@ -14,10 +14,11 @@ from launching import ENVIRONMENT, command, ok, run, write_faces
 from safetensors.torch import load_file
 
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
+from made_up_benchmarks import zipped
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 from distill_recognizer import choose, mirror_partners  # isort: skip
-from images import read_images  # isort: skip
+from images import image_files, read_images  # isort: skip
 from views import balance, check_kinds, make_view  # isort: skip
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
@@ -155,6 +156,14 @@ def test_an_empty_set_is_a_clear_error(tmp_path):
     (tmp_path / "none").mkdir()
     result = run("train_difiqa_ddpm.py", "--train_data", tmp_path / "none", "--output_dir", tmp_path / "out", *DDPM)
     assert result.returncode != 0 and "no readable image in" in result.stderr
+
+
+def test_images_of_zips_are_read_after_the_next_zip_was_begun(faces, tmp_path):
+    """Parts of labels go across the end of a zip."""
+    for name in ("a.zip", "b.zip"):
+        zipped(faces, tmp_path / name)
+    found = list(image_files([tmp_path / "a.zip", tmp_path / "b.zip"]))
+    assert len({name for name, _ in found}) == 18 and all(read() for _, read in found)
 
 
 def test_the_same_names_in_two_folders_are_different_images(faces, tmp_path):

@@ -48,6 +48,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def command_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of what follows the name of a subcommand."""
+    module = importlib.import_module(f"difiqa_hf.cli.{command}")
+    parser = argparse.ArgumentParser(prog=f"difiqa {command}", description=module.__doc__, formatter_class=_Formatter)
+    module.add_arguments(parser)
+    return parser
+
+
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Tells only defaults that say something."""
 
@@ -66,13 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     command = build_parser().parse_args(argv[:1]).command
     module = importlib.import_module(f"difiqa_hf.cli.{command}")
-    parser = argparse.ArgumentParser(
-        prog=f"difiqa {command}",
-        description=module.__doc__,
-        formatter_class=_Formatter,
-    )
-    module.add_arguments(parser)
-    args = parser.parse_args(argv[1:])
+    args = command_parser(command).parse_args(argv[1:])
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _say_warning

@@ -1,0 +1,121 @@
+"""What training the denoiser buys and what distillation recipes do, from the files in `results/`; nothing is typed."""
+
+import json
+from pathlib import Path
+from statistics import mean
+
+from methods_page import table
+from tables import BENCHMARKS, RESULTS
+
+PAGE = """# Training: what it buys
+
+Rendered by `model_cards/render.py` from `results/denoisers` and `results/recipes`; the commands stand in
+[training](../training/README.md).
+
+## The denoiser
+
+Runs that differ in one thing, {steps:,} steps of {batch} images each, far from the paper's 100,000 of 64: with the blend of
+Eq. 6 (T = 100 and 1000) and without it, where the network is a plain DDPM. EMA: the average of the weights, raw: what
+it averages. Untrained: the network answers what it was given.
+
+### Held-out faces
+
+{validation}
+
+### Errors
+
+DifFIQA with preset `fastest` and mobilefacenet_webface600k inside, whichever denoiser restores
+([experiment](experiments/denoisers.json)). pAUC(.3), the mean over {judges} recognisers; beside it the difference to the
+untrained network with {judge} comparing [95 % interval]. Lower is better.
+
+{errors}
+
+## The regressor
+
+The recipes of `train_regressor.py` on the same labels and backbone. First the two sets of training people that were left
+out of these runs and chose what ships, photographs as they are and every second one degraded; then the benchmarks.
+pAUC(.3), the mean over the recognisers that compare.
+
+{recipes}
+"""
+RUNS = ("untrained-unet", "blend-100-unet", "blend-100-unet_raw", "blend-1000-unet", "blend-1000-unet_raw",
+        "no-blend-unet", "no-blend-unet_raw")  # fmt: skip
+STEPS = (0, 4, 9, 19, 49, 99)  # those that `validate_ddpm.py` measures, counted from 0; DifFIQA works at 4
+DENOISERS, RECIPES = RESULTS / "denoisers", RESULTS / "recipes"
+
+
+def training_page() -> str:
+    """The whole page."""
+    config = json.loads((DENOISERS / "training" / "blend-100.json").read_text())
+    results = evaluated(DENOISERS)
+    judges = list(dict.fromkeys(row["recognizer"] for row in results[0]["results"]))
+    return PAGE.format(
+        steps=config["max_train_steps"],
+        batch=config["images_per_step"],
+        validation=validation_section(),
+        judges=len(judges),
+        judge=judges[0],
+        errors=errors_section(results, judges[0]),
+        recipes=recipes_section(),
+    )
+
+
+def evaluated(folder: Path) -> list[dict]:
+    """The files of `difiqa evaluate` in a folder."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def validation_section() -> str:
+    """PSNR and identity by timestep, and what DifFIQA's own restoration keeps."""
+    runs = {name: json.loads((DENOISERS / "validation" / f"{name}.json").read_text()) for name in RUNS}
+    first = runs[RUNS[0]]
+    head, parts = ("weights", *(f"t = {t + 1}" for t in STEPS)), []
+    for key, digits, title in (("psnr", 1, "PSNR to the clean face, dB"), ("cosine", 3, "Cosine to the clean face")):
+        lines = [("the input itself", *(f"{first[f'{key}_input/{t}']:.{digits}f}" for t in STEPS))]
+        lines += [(name, *(f"{run[f'{key}_restored/{t}']:.{digits}f}" for t in STEPS)) for name, run in runs.items()]
+        parts.append(f"{title}, after one call of the network:\n\n{table(head, lines)}")
+    keys = ("cosine_restored_clean", "cosine_restored_degraded")
+    lines = [(name, *(f"{run[key]:.4f}" for key in keys)) for name, run in runs.items()]
+    parts.append(
+        f"Cosine to the clean face after five steps of noise and five of restoration (degraded faces as they are: "
+        f"{first['cosine_degraded']:.4f}; {first['images']} LFW images):\n\n"
+        f"{table(('weights', 'clean faces', 'degraded faces'), lines)}"
+    )
+    return "\n\n".join(parts)
+
+
+def errors_section(results: list[dict], judge: str) -> str:
+    """pAUC(.3) by benchmark, a line a denoiser."""
+    rows = []
+    for label in dict.fromkeys(row["label"] for row in results[0]["results"]):
+        cells = []
+        for result in results:
+            own = [row for row in result["results"] if row["label"] == label]
+            found = next(row for row in own if row["recognizer"] == judge).get("against_baseline")
+            change = f" {found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else ""
+            cells.append(f"**{mean_pauc(own)}**{change}")
+        rows.append((label, *cells))
+    return table(("denoiser", *map(title, results)), rows)
+
+
+def recipes_section() -> str:
+    """pAUC(.3) by set, a line a recipe."""
+    chosen, final = evaluated(RECIPES / "validation"), evaluated(RECIPES)
+    labels = dict.fromkeys(row.get("label") or row["method"] for result in final for row in result["results"])
+    rows = []
+    for label in labels:
+        sets = [
+            [row for row in result["results"] if (row.get("label") or row["method"]) == label]
+            for result in (*chosen, *final)
+        ]
+        rows.append((label, *(mean_pauc(own) if own else "-" for own in sets)))
+    return table(("recipe", "left out, as they are", "left out, half degraded", *map(title, final)), rows)
+
+
+def mean_pauc(rows: list[dict]) -> str:
+    values = [row["pauc"]["0.3"] for row in rows]
+    return "-" if None in values else f"{mean(values):.3f}"
+
+
+def title(result: dict) -> str:
+    return BENCHMARKS[result["benchmark"]["name"]].split(":")[0]
