@@ -143,3 +143,15 @@ def test_wrong_options_are_found_before_the_first_image(tmp_path):
     with pytest.raises(ValueError, match="must be even, found 5"):
         create_method("difiqa", checkpoint=tmp_path, preset="fast", num_repeats=5)
     assert create_method("difiqa", checkpoint=tmp_path, seed=np.int64(1), num_repeats=1)(toy_faces(1)).shape == (1,)
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_gives_the_same_scores(tmp_path):
+    """The shipped network, whose compilation takes a minute and a C++ compiler."""
+    faces = toy_faces(2)
+    options = {"num_repeats": 1, "steps": 1}
+    expected = create_method("difiqa", **options)(faces)
+    torch._dynamo.utils.counters.clear()
+    compiled = create_method("difiqa", **options, compile=True)
+    torch.testing.assert_close(compiled(faces), expected, atol=1e-4, rtol=0)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1, "nothing was compiled"
