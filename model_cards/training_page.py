@@ -14,9 +14,9 @@ Rendered by `model_cards/render.py` from `results/denoisers` and `results/recipe
 
 ## The denoiser
 
-Runs that differ in one thing, {steps:,} steps of {batch} images each, far from the paper's 100,000 of 64: with the blend of
-Eq. 6 (T = 100 and 1000) and without it, where the network is a plain DDPM. EMA: the average of the weights, raw: what
-it averages. Untrained: the network answers what it was given.
+Runs that differ in one thing, {steps:,} steps of {batch} images each, far from the paper's 100,000 of 64: with the
+blend of Eq. 6 (T = 100 and 1000) and without it, where the network is a plain DDPM. EMA: the average of the weights,
+raw: what it averages. Untrained: the network answers what it was given.
 
 ### Held-out faces
 
@@ -25,15 +25,15 @@ it averages. Untrained: the network answers what it was given.
 ### Errors
 
 DifFIQA with preset `fastest` and mobilefacenet_webface600k inside, whichever denoiser restores
-([experiment](experiments/denoisers.json)). pAUC(.3), the mean over {judges} recognisers; beside it the difference to the
-untrained network with {judge} comparing [95 % interval]. Lower is better.
+([experiment](experiments/denoisers.json)). pAUC(.3), the mean over {judges} recognisers; beside it the difference to
+the untrained network with {judge} comparing [95 % interval]. Lower is better.
 
 {errors}
 
 ## The regressor
 
-The recipes of `train_regressor.py` on the same labels and backbone. First the two sets of training people that were left
-out of these runs and chose what ships, photographs as they are and every second one degraded; then the benchmarks.
+The recipes of `train_regressor.py` on the same labels and backbone. First the two sets of training people that were
+left out of these runs and chose what ships, photographs as they are and every second one degraded; then the benchmarks.
 pAUC(.3), the mean over the recognisers that compare.
 
 {recipes}
