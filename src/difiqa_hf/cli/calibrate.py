@@ -119,6 +119,8 @@ def _from_scores(args: argparse.Namespace, reference: str):
             f"{args.output} knows FNMR ({known}) at the scores of its reference, {earlier.reference}, which would be "
             f"lost: name another output for {args.scores}, and calibrate on the comparisons after it"
         )
+    if len(rows) < 100:
+        common.say(f"note: {len(rows)} faces: a percentile is known to about {100 / len(rows):.0f}; take some hundreds")
     text = f"{len(rows)} faces of {reference}"
     names = {"reference": text, "method": method, "revision": revision}
     card = ThresholdCard.from_scores([row["quality"] for row in rows], **names)
