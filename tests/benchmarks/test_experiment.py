@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow.parquet import write_table
 
 from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
 from difiqa_hf.benchmarks.paper_tables import format_like, read_results
+from difiqa_hf.benchmarks.scores import recall
 from difiqa_hf.cli import main
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
 from made_up_benchmarks import cfp_files, lfw_files, write
@@ -139,3 +142,46 @@ def test_protocols_are_not_mixed(tmp_path):
 def test_results_come_one_by_one(experiment, tmp_path):
     path, first = next(run_experiment(Experiment.read(experiment), tmp_path / "out"))
     assert path.name == "lfw.json" and json.loads(path.read_text()) == first
+
+
+def test_a_method_is_recalled_from_its_scores(experiment, tmp_path, capsys):
+    """Somebody else's weights are not needed where their scores are published."""
+    scores = str(tmp_path / "scores")
+    content = json.loads(experiment.read_text())
+    content["benchmarks"] = content["benchmarks"][:1]
+    experiment.write_text(json.dumps(content))
+    assert main(["evaluate", "--experiment", str(experiment), "-o", str(tmp_path / "first"), "--scores", scores]) == 0
+    first = json.loads((tmp_path / "first" / "lfw.json").read_text())["results"]
+    revision = first[1]["method_revision"]
+    content["methods"][1] = {"name": "norm", "recall": revision, "label": "norm of tiny"}
+    experiment.write_text(json.dumps(content))
+    assert main(["evaluate", "--experiment", str(experiment), "-o", str(tmp_path / "again"), "--scores", scores]) == 0
+    again = json.loads((tmp_path / "again" / "lfw.json").read_text())["results"]
+    assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in first]
+    capsys.readouterr()
+
+    content["methods"][1]["recall"] = "0123"
+    experiment.write_text(json.dumps(content))
+    assert main(["evaluate", "--experiment", str(experiment), "-o", str(tmp_path / "no"), "--scores", scores]) == 1
+    assert "no scores of norm 0123 in" in capsys.readouterr().err
+    assert main(["evaluate", "--experiment", str(experiment), "-o", str(tmp_path / "no")]) == 1
+    assert "norm is to be recalled from its scores: say where they lie, by --scores" in capsys.readouterr().err
+    content["methods"][1] |= {"recall": revision, "seed": 3}
+    experiment.write_text(json.dumps(content))
+    assert main(["evaluate", "--experiment", str(experiment), "-o", str(tmp_path / "no"), "--scores", scores]) == 1
+    assert "takes a name, a revision and a label only" in capsys.readouterr().err
+
+
+def test_what_is_recalled_must_be_told_from_others_and_lie_on_file(tmp_path):
+    for number, fingerprint in enumerate(("norm aaa-1", "norm aaa-2")):
+        facts = {"method": "norm", "method_revision": "aaa", "fingerprint": fingerprint}
+        (tmp_path / "lfw").mkdir(exist_ok=True)
+        write_table(
+            pa.table({"score": [0.5]}).replace_schema_metadata(facts), tmp_path / "lfw" / f"norm-{number}.parquet"
+        )
+    with pytest.raises(ValueError, match=r"norm aaa may be any of \['norm aaa-1', 'norm aaa-2'\]"):
+        recall(tmp_path, "norm", "aaa")
+    found = recall(tmp_path, "norm", "aaa-2")
+    assert (found.name, found.fingerprint, found.revision) == ("norm", "norm aaa-2", "aaa")
+    with pytest.raises(FileNotFoundError, match="norm aaa has no scores on file for these images"):
+        found(None)

@@ -9,7 +9,8 @@ from typing import Any
 
 from difiqa_hf.benchmarks import load_benchmark
 from difiqa_hf.benchmarks.runner import evaluate_benchmark
-from difiqa_hf.methods import create_method
+from difiqa_hf.benchmarks.scores import Recalled, recall
+from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import load_recognizer
@@ -23,7 +24,8 @@ class Experiment:
         benchmarks: each {"name", "root"} and what else `load_benchmark` takes, such as "pairs"; also "fmr", where it
             differs from that of the others.
         recognizers: name in the results -> file, folder or repository; None for the shipped one.
-        methods: names, or {"name"} with what `create_method` takes and a "label" for the tables.
+        methods: names, or {"name"} with what `create_method` takes and a "label" for the tables; or {"name", "recall"}
+            for one of which only the scores on file are at hand, see `difiqa_hf.benchmarks.scores.recall`.
         baseline: name or label of the method that every other is compared with, on the same resamples.
         fmr, protocol, options: of `error_discard`.
         seed: of methods, drawn comparisons, synthetic degradation and bootstrap.
@@ -96,7 +98,7 @@ def run_experiment(
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in experiment.methods]
     labels = [entry.pop("label", None) for entry in entries]
     baseline = None if experiment.baseline is None else experiment.labels.index(experiment.baseline)
-    methods = [create_method(entry.pop("name"), **common | entry) for entry in entries]
+    methods = [_method(entry, common, scores_dir) for entry in entries]
     recognizers = {
         name: load_recognizer(source, device=experiment.device) for name, source in experiment.recognizers.items()
     }
@@ -117,6 +119,16 @@ def run_experiment(
         if state is None or state.is_main_process:
             write_json(path, result)
         yield path, result
+
+
+def _method(entry: dict[str, Any], common: dict[str, Any], scores_dir: str | Path | None) -> QualityMethod | Recalled:
+    if "recall" not in entry:
+        return create_method(entry.pop("name"), **common | entry)
+    if scores_dir is None:
+        raise ValueError(f"{entry['name']} is to be recalled from its scores: say where they lie, by --scores")
+    if len(entry) > 2:
+        raise ValueError(f"{entry}: what is recalled takes a name, a revision and a label only")
+    return recall(scores_dir, entry["name"], entry["recall"])
 
 
 def write_json(path: Path, content: Any) -> None:

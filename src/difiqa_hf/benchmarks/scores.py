@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,57 @@ import numpy as np
 from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.benchmarks.store import Output
 from difiqa_hf.methods import QualityMethod
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """A method of which only the scores on file are at hand, not the weights.
+
+    Attributes:
+        name, fingerprint, revision: as in `QualityMethod`.
+    """
+
+    name: str
+    fingerprint: str
+    revision: str
+
+    def __call__(self, pixel_values):
+        """Nothing can be computed.
+
+        Raises:
+            FileNotFoundError: always.
+        """
+        raise FileNotFoundError(
+            f"{self.name} {self.revision} has no scores on file for these images, and its weights are not at hand: "
+            "leave the benchmark or the method out, or name a checkpoint instead of `recall`"
+        )
+
+
+def recall(folder: str | Path, name: str, revision: str) -> Recalled:
+    """The method whose scores `write_scores` wrote.
+
+    Args:
+        folder: of the scores, all benchmarks.
+        name: of the method.
+        revision: of its weights, or what else only its fingerprint has; as many characters as tell it from others.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if several are meant.
+    """
+    from pyarrow.parquet import read_schema
+
+    found = {}
+    for path in sorted(Path(folder).glob(f"*/{name}-*.parquet")):
+        facts = {key.decode(): value.decode() for key, value in (read_schema(path).metadata or {}).items()}
+        if facts.get("method") == name:
+            found[facts["fingerprint"]] = facts["method_revision"]
+    meant = [fingerprint for fingerprint in found if revision in fingerprint]
+    if not meant:
+        raise FileNotFoundError(f"no scores of {name} {revision} in {folder}; of {name} there are {sorted(found)}")
+    if len(meant) > 1:
+        raise ValueError(f"{name} {revision} may be any of {sorted(meant)} in {folder}; say more of one of them")
+    return Recalled(name, meant[0], found[meant[0]])
 
 
 def scores_file(folder: str | Path, available: Available, method: QualityMethod) -> Path:
