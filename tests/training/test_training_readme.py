@@ -17,14 +17,14 @@ from made_up_benchmarks import cfp_files, face, lfw_files, write, zipped
 README = (TRAINING / "README.md").read_text(encoding="utf-8")
 SCRIPTS = "\n".join(content for language, content in blocks(README) if language == "bash")
 SETS = ("CELEBA", "LFW_REST", "PINS", "GLINT24", "POOL1", "POOL2")
-NETWORKS = ("TEACHER", "FIRST_RELEASE", "SECOND_RELEASE", "BACKBONE")
+NETWORKS = ("TEACHER", "FIRST_RELEASE", "SECOND_RELEASE")
 SHORTER = {  # what takes hours, in seconds
     r"--max_train_steps [1-9]\d*": "--max_train_steps 2",
     r"--checkpointing_steps \d+": "--checkpointing_steps 1",
     r"--model small": "--model toy --train_batch_size 2",
     r"--num_validation_images \d+": "--num_validation_images 2",
     r"--(reference_)?every \d+": r"--\1every 2",
-    r"--recipe (\S+)": r"--recipe \1 --epochs 1",
+    r"--epochs \d+": "--epochs 1",
     r" --compile": "",
     r" --preset fastest": " --preset fastest --part_size 8",
     r"(train_method\.py .*?)(?=\s--data)": r"\1 --epochs 1",
@@ -50,19 +50,20 @@ def place(tmp_path_factory):
     cards = folder / "model_cards"
     (cards / "experiments").mkdir(parents=True)
     (cards / "facts.json").write_text((ROOT / "model_cards" / "facts.json").read_text())
-    experiment = json.loads((ROOT / "model_cards" / "experiments" / "denoisers.json").read_text())
-    roots = {"cfp-fp": cfp_files(folds=("01",), people=2), "lfw": lfw_files(folds=1, per_kind=2)}
-    for benchmark in experiment["benchmarks"]:
-        benchmark["root"] = "cfp" if benchmark["name"] == "cfp-fp" else "lfw"
-        benchmark |= {"pairs": 4} if "pairs" in benchmark else {}
-    for method in experiment["methods"]:
-        method |= {"recognizer": "../../training/TEACHER"}
-        if "checkpoint" in method:
-            method["checkpoint"] = method["checkpoint"].replace("data/denoisers", "../../training/runs")
-    experiment["recognizers"] = {"toy": "../../training/TEACHER"}
+    roots = {"cfp": cfp_files(folds=("01",), people=2), "lfw": lfw_files(folds=1, per_kind=2)}
     for name, files in roots.items():
-        write(cards / "experiments" / name.split("-")[0], files)
-    (cards / "experiments" / "denoisers.json").write_text(json.dumps(experiment))
+        write(cards / "experiments" / name, files)
+    for name in ("denoisers", "recipes"):
+        text = (ROOT / "model_cards" / "experiments" / f"{name}.json").read_text()
+        experiment = json.loads(
+            text.replace(f"data/{name}", "../../training/runs").replace('"pairs": 1200', '"pairs": 4')
+        )
+        for benchmark in experiment["benchmarks"]:
+            benchmark["root"] = benchmark["name"][:3]
+        for method in experiment["methods"]:
+            method |= {"recognizer": "../../training/TEACHER"} if "recognizer" in method else {}
+        experiment["recognizers"] = {"toy": "../../training/TEACHER"}
+        (cards / "experiments" / f"{name}.json").write_text(json.dumps(experiment))
     return work
 
 
