@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
+.PHONY: help setup demo test test-slow lint cards table bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
 	bench-folder bench-ijbc bench-methods bench-presets bench-training clean
 
 help:  ## list the targets
@@ -37,9 +37,22 @@ lint: $(STAMP)  ## ruff, with fixes
 cards: $(STAMP)  ## render the model cards and the tables of the README from model_cards/
 	$(BIN)/python model_cards/render.py
 
+SHARED := $(or $(DIFIQA_SHARED),../shared)
+EXPERIMENTS := model_cards/experiments
+EVALUATE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/difiqa evaluate --cache runs/cache --scores model_cards/results/scores
+
+table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores that are on file are not computed again (half an hour)
+	mkdir -p $(EXPERIMENTS)/data
+	ln -sfn $(realpath $(wildcard $(SHARED)/data/*.zip $(SHARED)/weights/*.safetensors $(SHARED)/weights/lightqnet)) $(EXPERIMENTS)/data/
+	$(EVALUATE) --experiment $(EXPERIMENTS)/shipped.json -o model_cards/results
+	$(EVALUATE) --experiment $(EXPERIMENTS)/methods.json -o model_cards/results/methods
+	$(EVALUATE) --experiment $(EXPERIMENTS)/methods-cfp-ff.json -o model_cards/results/methods
+	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
+	$(BIN)/python model_cards/render.py
+
 bench: bench-difiqa bench-methods bench-folder bench-detection bench-degradation bench-edc  ## what SPEED.md shows, but presets (an hour)
 
-FACES := $(or $(DIFIQA_SHARED),../shared)/data/lfw_aligned112.zip
+FACES := $(SHARED)/data/lfw_aligned112.zip
 QUIET := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench
 
 bench-difiqa: $(STAMP)  ## DifFIQA by procedure, batch, precision and compilation, on DIFIQA_SHARED (20 minutes)

@@ -25,7 +25,8 @@ class Recipe:
         beta: of the smooth L1 loss; 0 for L1.
         quality, consistency: weights of that loss and of 1 - cos(student, teacher).
         identity: how much a label falls with the distance to the person's centre, which needs `least` images.
-        mated: share of the label that is not DifFIQA's but how much nearer a face is to its person than to others.
+        mated: share of the label that is not DifFIQA's but how much nearer a face is to its person than to others; it
+            leaves out faces of which that is not known.
         misalign: jitter of the five points of the student's crop, in pixels.
     """
 

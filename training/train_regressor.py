@@ -94,15 +94,15 @@ def teacher_embeddings(recognizer, views: Tensor, device) -> Tensor:
     return torch.cat([F.normalize(part).cpu() for part in parts])
 
 
-def with_similarities(labels: Tensor, faces: Faces, recipe: Recipe, args: argparse.Namespace, device) -> Tensor:
-    """Labels (count,) with the recipe's share of how near a face is to its person."""
+def with_similarities(labels: Tensor, faces: Faces, recipe: Recipe, args: argparse.Namespace, device):
+    """Labels (count,) with the recipe's share of how near a face is to its person; and where that is known (count,)."""
     recognizer = load_recognizer(args.recognizer or args.backbone)
     margins = mated_margins(teacher_embeddings(recognizer, faces.views, device), faces)
-    known = int(margins.isfinite().sum())
-    print(f"{known} of {len(labels)} views have a person to be compared with", flush=True)
-    if not known:
+    known = margins.isfinite()
+    print(f"{int(known.sum())} of {len(labels)} views have a person to be compared with; the others are left out")
+    if not known.any():
         raise ValueError("no view has another image of its person beside it; take a recipe without mated similarities")
-    return mix_in(labels, margins, recipe.mated)
+    return mix_in(labels, margins, recipe.mated), known
 
 
 def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, seed):
@@ -152,11 +152,13 @@ def main(argv: list[str] | None = None) -> None:
     if low == high:
         raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
     labels = (faces.raw - low) / (high - low)
+    used = torch.ones(len(labels), dtype=torch.bool)
     if recipe.mated:
-        labels = with_similarities(labels, faces, recipe, args, accelerator.device)
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[labels.argsort(stable=True)[::10]] = True
-    train, validation = (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
+        labels, used = with_similarities(labels, faces, recipe, args, accelerator.device)
+    rows = used.nonzero().flatten()
+    validation = rows[labels[rows].argsort(stable=True)[::10]].sort().values
+    used[validation] = False
+    train = used.nonzero().flatten()
 
     backbone = load_recognizer(args.backbone)
     config = {"label_minimum": low, "label_maximum": high, "head_width": recipe.head}

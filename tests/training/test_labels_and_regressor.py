@@ -2,6 +2,7 @@
 
 import io
 import json
+from argparse import Namespace
 from dataclasses import fields
 
 import datasets
@@ -173,6 +174,16 @@ def test_mixed_labels_keep_their_distribution_and_what_is_not_known():
     labels, margins = torch.tensor([0.1, 0.9, 0.4, 0.6]), torch.tensor([3.0, -1.0, torch.nan, 0.0])
     assert mix_in(labels, margins, 1.0).tolist() == pytest.approx([0.9, 0.1, 0.4, 0.6])
     assert mix_in(labels, margins, 0.5).tolist() == pytest.approx([0.5, 0.5, 0.4, 0.6])
+
+
+def test_faces_without_another_of_their_person_are_left_out(work, capsys):
+    views = ((toy_faces(5) + 1) * 127.5).round().to(torch.uint8)
+    faces = Faces(views, torch.rand(5), list("uvwxy"), ["a", "a", "b", "b", None], torch.ones(5, dtype=torch.bool))
+    args = Namespace(recognizer=str(work / "backbone"), backbone=None)
+    labels, known = train_regressor.with_similarities(faces.raw, faces, RECIPES["difiqa-r-mated"], args, "cpu")
+    assert known.tolist() == [True] * 4 + [False] and labels.isfinite().all()
+    assert labels[:4].tolist() != faces.raw[:4].tolist()
+    assert "4 of 5 views have a person to be compared with; the others are left out" in capsys.readouterr().out
 
 
 def test_nobody_to_compare_with_is_an_error(work, tmp_path):
