@@ -13,6 +13,7 @@ from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from methods_page import methods_page
 from speed_page import speed_page
 from tables import BENCHMARKS, PAGE, label, read_results, results_section, summary
+from training_page import training_page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -106,6 +107,7 @@ def render() -> dict[Path, str]:
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
     files[ROOT / "src" / "difiqa_hf" / "methods" / "README.md"] = methods_page()
     files[HERE / "SPEED.md"] = speed_page()
+    files[HERE / "TRAINING.md"] = training_page()
     return files
 
 

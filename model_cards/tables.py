@@ -13,18 +13,19 @@ BENCHMARKS = {
     "cfp-fp": "CFP-FP, identities 001-250",
     "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
 }
+APART = ("presets", "denoisers", "recipes")
 REAL = ("lfw", "cfp-ff", "cfp-fp")
 DOUBT = 0.05  # a paired difference with a larger p value is not called one
 PAGE = """# Results
 
 Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `results/`, which hold curves, intervals by
-comparison and by person, thresholds, versions and hashes. Experiments: [shipped.json](experiments/shipped.json), what
-ships on all benchmarks; [methods.json](experiments/methods.json), all other methods on LFW and CFP-FP;
+comparison and by person, thresholds, versions and hashes; `make table` makes them anew. Experiments:
+[shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json) and
+[methods-cfp-ff.json](experiments/methods-cfp-ff.json), all other methods on LFW, CFP-FP and CFP-FF (but FaceQAN);
 [inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
 shipped one, which is weak: another one inside may say more. The trained ones stand in
-[methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, which `difiqa evaluate
---scores` goes on from: on LFW and CFP-FP of all methods (DifFIQA: one repeat, and preset fast), on CFP-FF, where they
-are not evaluated yet, of all but FaceQAN.
+[methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, from which the experiments
+recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast).
 
 """
 CELLS = (
@@ -46,8 +47,8 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
     rows = {}
     for path in sorted(folder.rglob("*.json"), key=lambda path: (-len(path.parts), path)):
         result = json.loads(path.read_text())
-        if "protocol" not in result or path.parent.name == "presets":
-            continue  # time and memory, score distributions, training; what SPEED.md shows
+        if "protocol" not in result or path.relative_to(folder).parts[0] in APART:
+            continue  # time and memory, score distributions, training; what SPEED.md and TRAINING.md show
         shared = {"benchmark": result["benchmark"]["name"], "fmr": result["protocol"]["fmr"]}
         shared |= {"file": path.relative_to(folder).as_posix(), "protocol": result["protocol"]["name"]}
         shared |= {"comparisons": result["benchmark"]["n_comparisons"], "baseline": result.get("baseline")}
