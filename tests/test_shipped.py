@@ -31,8 +31,9 @@ def test_weights_are_half_precision_and_at_most_15_mb():
         assert {v.dtype for v in load_file(file).values()} <= {torch.float16, torch.int64}
 
 
-def test_configurations_name_no_folder_of_the_machine_that_made_them():
-    assert not [path for path in CHECKPOINTS.rglob("*.json") if "_name_or_path" in path.read_text()]
+@pytest.mark.parametrize("name", ["_name_or_path", "auto_map"])
+def test_configurations_name_no_folder_of_the_machine_that_made_them_and_no_code(name):
+    assert not [path for path in CHECKPOINTS.rglob("*.json") if name in path.read_text()]
 
 
 def test_default_pipeline_scores_the_portrait(portrait):

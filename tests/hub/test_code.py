@@ -59,6 +59,7 @@ def test_code_can_be_taken_out_and_put_back(tmp_path):
     }  # fmt: skip
     remove_code(tmp_path)
     assert not list(tmp_path.rglob("*.py"))
+    assert not [path for path in tmp_path.rglob("*.json") if "auto_map" in path.read_text()], "it names what is gone"
     add_code(tmp_path)
     assert {path: path.read_text() for path in texts} == texts
     assert add_code(tmp_path) == [], "complete already"

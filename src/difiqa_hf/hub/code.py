@@ -91,6 +91,10 @@ def remove_code(folder: str | Path) -> None:
     """What `add_code` generated, for folders that ship inside the package; `add_code` brings it back."""
     for path in [*Path(folder).glob("*.py"), *Path(folder).glob("*/*.py")]:
         path.unlink()
+    for path in [*Path(folder).glob("*config.json"), *Path(folder).glob("*/*config.json")]:
+        config = _read(path)
+        if config.pop("auto_map", None) is not None:
+            path.write_text(_dump(config), encoding="utf-8")
 
 
 def _completed(path: Path, known: Mapping[str, Source]) -> dict[str, str]:
