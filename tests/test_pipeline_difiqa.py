@@ -139,10 +139,10 @@ def test_save_and_load_keep_every_score(pipeline, tmp_path):
     loaded = DifFIQAPipeline.from_pretrained(tmp_path)
     loaded.set_progress_bar_config(disable=True)
     assert loaded.config.num_repeats == 3
-    assert torch.equal(loaded(toy_faces(3)).quality, pipeline(toy_faces(3)).quality)
+    assert torch.allclose(loaded(toy_faces(3)).quality, pipeline(toy_faces(3)).quality, atol=1e-6)
     swapped = DifFIQAPipeline.from_pretrained(tmp_path, recognizer=toy_recognizer(seed=5))
     swapped.set_progress_bar_config(disable=True)
-    assert not torch.equal(swapped(toy_faces(3)).quality, pipeline(toy_faces(3)).quality)
+    assert not torch.allclose(swapped(toy_faces(3)).quality, pipeline(toy_faces(3)).quality, atol=1e-3)
 
 
 def test_half_precision_network_changes_little(pipeline):
@@ -163,9 +163,10 @@ def test_variant_is_part_of_the_checkpoint(pipeline, tmp_path):
     assert torch.allclose(out.terms[:, 4], F.cosine_similarity(*embeddings), atol=1e-6)
     released.save_pretrained(tmp_path)
     loaded = DifFIQAPipeline.from_pretrained(tmp_path)
-    assert loaded.config.variant == "released" and torch.equal(loaded(x).quality, out.quality)
+    assert loaded.config.variant == "released"
+    assert torch.allclose(loaded(x).quality, out.quality, atol=1e-6)
     as_paper = DifFIQAPipeline.from_pretrained(tmp_path, variant="paper")
-    assert torch.equal(as_paper(x).quality, pipeline(x, num_repeats=2).quality)
+    assert torch.allclose(as_paper(x).quality, pipeline(x, num_repeats=2).quality, atol=1e-6)
     assert create_method("difiqa", checkpoint=tmp_path).fingerprint == ""  # depends on the neighbours: never cached
 
 

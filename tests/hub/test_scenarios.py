@@ -1,4 +1,4 @@
-"""Who loads what, how, with and without the package, online and offline: bit for bit the scores from before the push.
+"""Who loads what, how, with and without the package, online and offline: the scores from before the push.
 
 Every scenario runs in a fresh process; those of one kind of user share it and its empty HF_HOME.
 """
@@ -9,6 +9,7 @@ from diffusers import DDPMPipeline, UNet2DModel
 from diffusers.schedulers import DDPMScheduler
 from PIL import Image
 
+from alike import assert_alike
 from difiqa_hf import DifFIQAPipeline, DifFIQARegressor, FaceImageProcessor
 from loopback_hub import PREFIX
 from toys import toy_faces, toy_pipeline, toy_recognizer, toy_unet
@@ -115,12 +116,13 @@ def test_with_the_package(run, arguments, pushed, before, home_with, difiqa):
     found = run("with_package.py", arguments | {"do": WITH}, home_with)
     expected = before[1]
     for name in set(WITH) - {"save_after_load", "pipeline_fp16", "pipeline_bf16", "method", "task"}:
-        assert found[name] == expected[same(name)], name
-    assert found["task"] == expected["task"]
+        assert_alike(found[name], expected[same(name)])
+    assert_alike(found["task"], expected["task"])
     assert found["method"] == pytest.approx(expected["regressor"], abs=1e-5)  # its copy has no BatchNorms
-    assert found["pipeline_fp16"] == [expected["pipeline_fp16"], "torch.float32"]
-    assert found["pipeline_bf16"] == [expected["pipeline_bf16"], "torch.bfloat16", "torch.float32"]
-    assert expected["pipeline_fp16"] != expected["pipeline"] != expected["pipeline_bf16"], "the variants are others"
+    assert_alike(found["pipeline_fp16"], [expected["pipeline_fp16"], "torch.float32"])
+    assert_alike(found["pipeline_bf16"], [expected["pipeline_bf16"], "torch.bfloat16", "torch.float32"])
+    for variant in ("pipeline_fp16", "pipeline_bf16"):
+        assert expected[variant] != pytest.approx(expected["pipeline"], abs=1e-6), "the variants are others"
     # What was loaded and saved again is what was pushed: to push it changes nothing.
     output = difiqa(home_with, "push", arguments["saved"], arguments["pipeline"])
     assert "uploaded" not in output and "unchanged:" in output, output
@@ -131,17 +133,18 @@ def test_without_the_package(run, arguments, pushed, before, home_without):
     expected = before[1]
     for refused in ("pipeline_untrusted", "network_untrusted"):
         assert "trust_remote_code=True" in found.pop(refused)
-    assert found.pop("save_after_load") == expected["pipeline"]
-    assert found.pop("regressor_saved_again") == expected["regressor"]
+    assert_alike(found.pop("save_after_load"), expected["pipeline"])
+    assert_alike(found.pop("regressor_saved_again"), expected["regressor"])
     for name, values in found.items():
-        assert values == expected[same(name)], name
+        assert_alike(values, expected[same(name)])
 
 
 def test_offline_with_the_package(run, arguments, pushed, before, home_with):
     do = [*OFFLINE, "pipeline", "task", "load_saved"]  # what was saved without the package, too
     found = run("with_package.py", arguments | {"do": do}, home_with, HF_HUB_OFFLINE="1")
-    assert found.pop("task") == before[1]["task"] and found.pop("load_saved") == before[1]["pipeline"]
-    assert found == {name: before[1][same(name)] for name in [*OFFLINE, "pipeline"]}
+    assert_alike(found.pop("task"), before[1]["task"])
+    assert_alike(found.pop("load_saved"), before[1]["pipeline"])
+    assert_alike(found, {name: before[1][same(name)] for name in [*OFFLINE, "pipeline"]})
 
 
 def test_offline_without_the_package(run, arguments, pushed, before, home_without):
@@ -152,4 +155,4 @@ def test_offline_without_the_package(run, arguments, pushed, before, home_withou
         installed=False,
         HF_HUB_OFFLINE="1",
     )
-    assert found == {name: before[1][same(name)] for name in [*OFFLINE, "pipeline_downloaded"]}
+    assert_alike(found, {name: before[1][same(name)] for name in [*OFFLINE, "pipeline_downloaded"]})
