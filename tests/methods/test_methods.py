@@ -207,7 +207,7 @@ def test_saved_and_loaded(method, folders, tmp_path):
     own = {"recognizer": toy_recognizer()} if method.name == "froq" else {}
     x = toy_faces(2)
     for again in (type(method).from_pretrained(tmp_path, **own), create_method(f"{method.name}={tmp_path}", **own)):
-        assert torch.equal(again(x), method(x)) and again.revision == method.revision
+        assert torch.allclose(again(x), method(x), atol=1e-5) and again.revision == method.revision
         assert again.fingerprint == method.fingerprint, "where weights lie must not matter to a cache"
         assert str(tmp_path) not in again.fingerprint
 

@@ -105,7 +105,7 @@ def test_every_block_runs_in_order(place, number):
     for pattern, shorter in SHORTER.items():
         script = re.sub(pattern, shorter, script)
     if kind == "python":
-        script = f"python - <<'END'\nimport sys; sys.path.insert(0, '.')\n{script.replace('::20', '')}\nEND"
+        script = f"python - <<'END'\nimport sys; sys.path.insert(0, '.')\n{script.replace('[::20]', '')}\nEND"
     done = in_bash(script, place, '"$PYTHON" "$@" || exit 1')
     assert done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr[-5000:]}"
 
