@@ -81,7 +81,7 @@ bench-methods: $(STAMP)  ## what every method costs an image, on DIFIQA_SHARED a
 	$(QUIET)/bench_methods.py --experiment model_cards/experiments/methods.json --faces $(FACES) -o model_cards/results/bench-methods.json
 
 bench-degradation: $(STAMP)  ## time d(x) against a per-image version (a minute)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_degradation.py -o model_cards/results/bench-degradation.json
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_degradation.py $(addprefix --shared ,$(wildcard $(SHARED))) -o model_cards/results/bench-degradation.json
 
 bench-training: $(STAMP)  ## time the DDPM loop against bare steps, DATA=zip of faces (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_training.py --train_data $(DATA) --mixed_precision bf16 \

@@ -5,12 +5,22 @@ from pathlib import Path
 from statistics import mean
 
 from methods_page import table
+from speed_page import degradation_section as speed_of_degradation
+from speed_page import read
 from tables import BENCHMARKS, RESULTS
 
 PAGE = """# Training: what it buys
 
-Rendered by `model_cards/render.py` from `results/denoisers` and `results/recipes`; the commands stand in
+Rendered by `model_cards/render.py` from `results/denoisers`, `results/recipes` and two benchmarks; the commands stand in
 [training](../training/README.md).
+
+## The degradation
+
+{degradation}
+
+## The loop
+
+{loop}
 
 ## The denoiser
 
@@ -56,6 +66,8 @@ def training_page() -> str:
     results = [result for result in evaluated(DENOISERS) if "protocol" in result]
     judges = list(dict.fromkeys(row["recognizer"] for row in results[0]["results"]))
     return PAGE.format(
+        degradation=degradation_section(read("bench-degradation")),
+        loop=loop_section(read("bench-training")),
         judges=len(judges),
         judge=judges[0],
         errors=errors_section(results, judges[0]),
@@ -69,6 +81,34 @@ def training_page() -> str:
 def evaluated(folder: Path) -> list[dict]:
     """The files of `difiqa evaluate` in a folder."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def degradation_section(bench: dict) -> str:
+    """Its speed, and its distribution beside the released code's."""
+    found = bench["distribution"]
+    rows = []
+    for name, own in found["statistics"].items():
+        quantiles = (f"{a:.4g} / {b:.4g}" for a, b in zip(own["released"], own["ours"], strict=True))
+        rows.append((name.replace("_", " "), *quantiles, f"{own['apart']:.3f}"))
+    head = ("released / ours", *(f"{quantile} %" for quantile in found["quantiles"]), "apart")
+    return (
+        f"{speed_of_degradation(bench)}\n\nQuantiles over {found['images']} LFW faces, ours in {found['draws']} draws; "
+        f"apart: the largest difference, as a share of the released code's 5-to-95 range.\n\n{table(head, rows)}"
+    )
+
+
+def loop_section(bench: dict) -> str:
+    """The real loop against bare steps."""
+    (wall, _), (bare, _), (loop, _) = (
+        bench[key] for key in ("loop_speed_percent_of_bare", "bare_seconds_a_step", "loop_seconds_a_step")
+    )
+    speed = f"{bench['loop_images_a_second']:g} images a second on {bench['device']}"
+    return (
+        f"`train_difiqa_ddpm.py` with `{bench['model']}`, {bench['batch']} images a step, {bench['mixed_precision']}: "
+        f"{speed}, {wall:g} % of what forward, backward and step alone do on random tensors ({loop:g} and {bare:g} s "
+        f"a step; median of 30 steps, the better of two turns; {bench['threads']} thread, {bench['loader_workers']} "
+        "loading process)."
+    )
 
 
 def validation_section() -> str:

@@ -1,13 +1,14 @@
 """Images a second of d(x), ours and a straightforward per-image version, side by side on one core; JSON.
 
-    python tests/bench/bench_degradation.py --images 200 -o degradation.json
+    python tests/bench/bench_degradation.py --images 200 --shared ../shared -o degradation.json
 
-Both run in turns, and processor time is what counts, so a busy machine slows both. A GPU, where there is one, takes the
-whole batch at once.
+With --shared, the distribution of what comes out stands beside the released code's. Both run in turns, and processor
+time is what counts, so a busy machine slows both. A GPU, where there is one, takes the whole batch at once.
 """
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from degradation_per_image import degrade_per_image
 from machine import hardware, versions
 
 from difiqa_hf.degradation import degrade
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from degradation_distribution import against_golden
 
 RELEASED = 0.2  # seconds an image and core, of the released code
 
@@ -71,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--shared", type=Path, help="folder with data/ and golden/")
     parser.add_argument("-o", "--output", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -86,6 +91,8 @@ def main() -> None:
     }
     if torch.cuda.is_available():
         result["gpu"] = measure_gpu(images)
+    if args.shared:
+        result["distribution"] = against_golden(args.shared)
     text = json.dumps(result, indent=1)
     print(text)
     if args.output:
