@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint cards table bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
+.PHONY: help setup demo test test-slow lint cards table figures bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
 	bench-folder bench-ijbc bench-methods bench-presets bench-training clean
 
 help:  ## list the targets
@@ -49,6 +49,10 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	$(EVALUATE) --experiment $(EXPERIMENTS)/methods-cfp-ff.json -o model_cards/results/methods
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
 	$(BIN)/python model_cards/render.py
+	$(MAKE) figures
+
+figures: $(STAMP)  ## draw figures 4, 5 and 6 of the paper from what is on file (a minute)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python model_cards/figures.py
 
 bench: bench-difiqa bench-methods bench-folder bench-detection bench-degradation bench-edc  ## what SPEED.md shows, but presets (an hour)
 

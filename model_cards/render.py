@@ -11,8 +11,9 @@ from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from methods_page import methods_page
+from reading import reading
 from speed_page import speed_page
-from tables import BENCHMARKS, PAGE, label, read_results, results_section, summary
+from tables import BENCHMARKS, PAGE, headline, label, read_results, results_section, summary
 from training_page import training_page
 
 HERE = Path(__file__).parent
@@ -100,8 +101,9 @@ def render() -> dict[Path, str]:
         files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
-    readme = before + BEGIN + "\n" + summary(rows) + "\n" + END + rest.split(END)[1]
-    files[HERE / "RESULTS.md"] = PAGE + results_section(rows) + "\n"
+    readme = before + BEGIN + "\n" + headline(rows) + "\n" + END + rest.split(END)[1]
+    page = PAGE.format(reading=reading(rows), summary=summary(rows), tables=results_section(rows))
+    files[HERE / "RESULTS.md"] = page
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]

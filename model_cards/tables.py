@@ -15,6 +15,7 @@ BENCHMARKS = {
 }
 APART = ("presets", "denoisers", "recipes")
 REAL = ("lfw", "cfp-ff", "cfp-fp")
+HEADLINE = ("difiqa-r", "difiqa", "norm", "random")  # always in the README's table
 DOUBT = 0.05  # a paired difference with a larger p value is not called one
 PAGE = """# Results
 
@@ -27,6 +28,30 @@ shipped one, which is weak: another one inside may say more. The trained ones st
 [methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, from which the experiments
 recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast).
 
+{reading}
+## Every method, mean over the recognisers
+
+pAUC(.3), the mean over four recognisers that compare; the mean of the first three benchmarks, because not everything
+was evaluated on the synthetic one.
+
+{summary}
+
+![FNMR over the share discarded, a panel for each benchmark and recogniser](pictures/figure-4.svg)
+
+Figure 4 of the paper, with our methods, benchmarks and recognisers (`make figures` draws it). Figure 5, how the scores
+are distributed, by DifFIQA and by DifFIQA(R): both tell the profiles of CFP-FP apart, the regressor also the degraded.
+
+![distributions of DifFIQA's scores by benchmark](pictures/figure-5-difiqa.svg)
+![distributions of DifFIQA(R)'s scores by benchmark](pictures/figure-5-difiqa-r.svg)
+
+Figure 6: NASA's portrait of Eileen Collins (public domain) and what was done to it, ranked by DifFIQA, whose score
+stands above; below, DifFIQA(R)'s.
+
+![a portrait and nine changed versions of it, from the lowest to the highest score](pictures/figure-6.png)
+
+## By benchmark and recogniser
+
+{tables}
 """
 CELLS = (
     "A cell: pAUC(.2) / **pAUC(.3)** [95 % bootstrap interval by comparison], lower is better; scores that say nothing "
@@ -126,31 +151,46 @@ def results_section(rows: list[dict]) -> str:
     return "\n\n".join(parts)
 
 
-def summary(rows: list[dict]) -> str:
-    """Markdown: one line per method, the best first; pAUC(.3) averaged over the recognisers, a column per benchmark.
+def means(rows: list[dict]) -> dict[str, dict[str, float]]:
+    """Method -> benchmark -> mean pAUC(.3) over the recognisers; `overall` is the mean of the real benchmarks.
 
-    The mean is that of the real benchmarks: not everything was evaluated on the synthetic one.
+    Methods with the shipped recogniser inside; what was not evaluated is missing, and so is a mean that lacks it.
     """
     found: dict[str, dict[str, list]] = {}
     for row in rows:
         if "inside" not in label(row):
             found.setdefault(label(row), {}).setdefault(row["benchmark"], []).append(row["pauc"]["0.3"])
-    means = {
+    result = {
         method: {name: mean(values) for name, values in by_benchmark.items() if None not in values}
         for method, by_benchmark in found.items()
     }
-    overall = {method: average([{"pauc": {"0.3": own.get(name)}} for name in REAL]) for method, own in means.items()}
+    for own in result.values():
+        if all(name in own for name in REAL):
+            own["overall"] = mean(own[name] for name in REAL)
+    return result
+
+
+def summary(rows: list[dict], root: str = "results", methods: tuple[str, ...] | None = None) -> str:
+    """Markdown: one line per method (of those named), the best first; a column per benchmark, linked to its file."""
+    found = means(rows)
+    chosen = sorted(methods or found, key=lambda method: found[method].get("overall", inf))
     files = {row["benchmark"]: row["file"] for row in rows if label(row) == "difiqa"}  # of what ships
-    titles = [
-        f"[{title.split(',')[0].split(':')[0]}](model_cards/results/{files[name]})"
-        for name, title in BENCHMARKS.items()
-    ]
+    files |= {row["benchmark"]: row["file"] for row in rows if label(row) == "pcnet"}  # of all methods
+    titles = [f"[{title.split(',')[0].split(':')[0]}]({root}/{files[name]})" for name, title in BENCHMARKS.items()]
     lines = [
         "| quality | " + " | ".join(titles) + " | mean of the first three | ms |",
         "|---|" + "---:|" * (len(BENCHMARKS) + 2),
     ]
-    for method in sorted(means, key=overall.get):
-        figures = [f"{means[method][name]:.3f}" if name in means[method] else "-" for name in BENCHMARKS]
-        figures += ["-" if overall[method] == inf else f"**{overall[method]:.3f}**", cost(method)]
+    for method in chosen:
+        own = found[method]
+        figures = [f"{own[name]:.3f}" if name in own else "-" for name in BENCHMARKS]
+        figures += [f"**{own['overall']:.3f}**" if "overall" in own else "-", cost(method)]
         lines.append(f"| {method} | " + " | ".join(figures) + " |")
     return "\n".join(lines)
+
+
+def headline(rows: list[dict]) -> str:
+    """The README's table: the five best, what ships, and the baselines."""
+    found = means(rows)
+    best = sorted(found, key=lambda method: found[method].get("overall", inf))[:5]
+    return summary(rows, "model_cards/results", tuple(dict.fromkeys([*best, *HEADLINE])))

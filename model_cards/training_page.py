@@ -11,8 +11,8 @@ from tables import BENCHMARKS, RESULTS
 
 PAGE = """# Training: what it buys
 
-Rendered by `model_cards/render.py` from `results/denoisers`, `results/recipes` and two benchmarks; the commands stand in
-[training](../training/README.md).
+Rendered by `model_cards/render.py` from `results/denoisers`, `results/recipes` and two benchmarks; the commands stand
+in [training](../training/README.md).
 
 ## The degradation
 

@@ -7,7 +7,14 @@ from difiqa_hf.metrics import bootstrap_band, error_discard
 
 pytest.importorskip("matplotlib")
 
-from difiqa_hf.plots import plot_distributions, plot_edc, plot_quality_similarity, plot_strip, save
+from difiqa_hf.plots import (
+    plot_distributions,
+    plot_edc,
+    plot_edc_grid,
+    plot_quality_similarity,
+    plot_strip,
+    save,
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +60,20 @@ def test_methods_can_be_told_apart_without_colours(data):
 def test_protocols_are_not_mixed(data):
     with pytest.raises(ValueError, match="different protocols"):
         plot_edc({"a": error_discard(*data, fmr=0.01), "b": error_discard(*data, fmr=0.01, protocol="edc")})
+
+
+def test_a_grid_gives_a_method_one_look_and_one_line_of_the_legend(data):
+    one, other = (error_discard(*data, fmr=rate) for rate in (0.01, 0.1))
+    panels = {("lfw", "a"): {"x": one, "y": one}, ("lfw", "b"): {"y": one}, ("cfp-fp", "b"): {"z": other}}
+    figure = plot_edc_grid(panels)
+    first, second, empty, last = figure.axes
+    assert [line.get_label() for axes in (first, second, last) for line in axes.lines] == ["x", "y", "y", "z"]
+    assert first.lines[1].get_color() == second.lines[0].get_color() != first.lines[0].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["x", "y", "z"]
+    assert not empty.axison and not empty.lines
+    assert first.get_ylabel() == "lfw\nFNMR (%) at FMR 0.01" and (first.get_title(), second.get_title()) == ("a", "b")
+    with pytest.raises(ValueError, match="different protocols"):
+        plot_edc_grid({("lfw", "a"): {"x": one}, ("lfw", "b"): {"x": other}})
 
 
 def test_distributions_have_unit_area(data):

@@ -4,7 +4,7 @@ Made for a column of a paper, 3.5 inches wide; colours of Okabe and Ito, which c
 line styles that nobody needs colours for. Nothing is drawn on a screen, and no global state of matplotlib is touched.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,29 +62,79 @@ def plot_edc(
     Raises:
         ValueError: for curves of different protocols or target rates.
     """
-    protocols = {(result.protocol, result.fmr) for result in results.values()}
+    protocol, fmr = _one_protocol(results.values())
+    figure, axes = _axes()
+    _draw_edc(axes, results, bands or {}, limit)
+    axes.set(xlabel=f"discarded (%), protocol {protocol}", ylabel=f"FNMR (%) at FMR {fmr:g}")
+    _legend(figure, len(results))
+    return figure
+
+
+@styled
+def plot_edc_grid(
+    panels: Mapping[tuple[str, str], Mapping[str, ErrorDiscardResult]], *, limit: float = 0.95
+) -> "Figure":
+    """All of Figure 4: a panel for each benchmark (row) and recogniser (column), a method has one look in all of them.
+
+    Args:
+        panels: (benchmark, recogniser) -> name -> curve; a pair without curves leaves its panel empty.
+        limit: largest discard fraction shown.
+
+    Raises:
+        ValueError: for curves of different protocols or target rates in one row.
+    """
+    rows, columns = (list(dict.fromkeys(names)) for names in zip(*panels, strict=True))
+    methods = dict.fromkeys(name for results in panels.values() for name in results)
+    order = {name: i for i, name in enumerate(methods)}
+    figure, all_axes = _axes(len(rows), len(columns), width=2 * WIDTH, height=1.7 * len(rows) + 0.5)
+    for axes_row, row in zip(np.reshape(all_axes, (len(rows), -1)), rows, strict=True):
+        protocol, fmr = _one_protocol(
+            r for (name, _), results in panels.items() if name == row for r in results.values()
+        )
+        for axes, column in zip(axes_row, columns, strict=True):
+            results = panels.get((row, column), {})
+            if not results:
+                axes.set_axis_off()
+                continue
+            _draw_edc(axes, results, {}, limit, order, linewidth=0.9)
+            if row == rows[0]:
+                axes.set_title(column, fontsize=7)
+            if column == columns[0]:
+                axes.set_ylabel(f"{row}\nFNMR (%) at FMR {fmr:g}", fontsize=7)
+            if row == rows[-1]:
+                axes.set_xlabel(f"discarded (%), protocol {protocol}", fontsize=7)
+            axes.tick_params(labelsize=6)
+    lines = {line.get_label(): line for axes in np.ravel(all_axes) for line in axes.lines}
+    _legend(figure, len(methods), [lines[name] for name in methods])
+    return figure
+
+
+def _one_protocol(results: Iterable[ErrorDiscardResult]) -> tuple[str, float]:
+    protocols = {(result.protocol, result.fmr) for result in results}
     if len(protocols) != 1:
         raise ValueError(f"curves of different protocols do not belong in one figure: {sorted(protocols)}")
     ((protocol, fmr),) = protocols
+    return protocol, fmr
+
+
+def _draw_edc(axes, results, bands, limit: float, order: Mapping[str, int] | None = None, **line: float) -> None:
+    """Staircases and bands; `order` gives a method the same look in several axes."""
     from matplotlib.colors import to_rgb
 
-    figure, axes = _axes()
     for i, (name, result) in enumerate(results.items()):
-        look = _look(i)
+        look = _look(order[name] if order else i)
         shown = result.discard < limit
         discard, fnmr = np.append(result.discard[shown], limit), result.fnmr[shown]  # the last step ends at the limit
-        axes.step(100 * discard, 100 * np.append(fnmr, fnmr[-1]), where="post", label=name, **look)
-        band = (bands or {}).get(name)
+        axes.step(100 * discard, 100 * np.append(fnmr, fnmr[-1]), where="post", label=name, **look, **line)
+        band = bands.get(name)
         if band is not None:
             inside = band.discard < limit
             ends = (100 * np.append(end[inside], end[inside][-1]) for end in (band.low, band.high))
             place = 100 * np.append(band.discard[inside], limit)
             face, edge = (*to_rgb(look["color"]), 0.3 / (1 + len(bands))), (*to_rgb(look["color"]), 0.5)
             axes.fill_between(place, *ends, step="post", facecolor=face, edgecolor=edge, linewidth=0.4)
-    axes.set(xlabel=f"discarded (%), protocol {protocol}", ylabel=f"FNMR (%) at FMR {fmr:g}", xlim=(0, 100 * limit))
+    axes.set_xlim(0, 100 * limit)
     axes.set_ylim(bottom=0)
-    _legend(figure, len(results))
-    return figure
 
 
 @styled
@@ -110,21 +160,27 @@ def plot_distributions(qualities: Mapping[str, np.ndarray], *, bins: int = 50) -
 
 
 @styled
-def plot_strip(images: Sequence[Any], quality: np.ndarray, *, count: int = 10) -> "Figure":
+def plot_strip(
+    images: Sequence[Any], quality: np.ndarray, *, count: int = 10, below: np.ndarray | None = None
+) -> "Figure":
     """Images from the lowest to the highest quality, evenly spread over the ranks, as in Figure 6.
 
     Args:
         images: PIL images or arrays (height, width, 3); only show people who agreed to it.
         quality: (N,) their scores, higher = better.
         count: images shown.
+        below: (N,) scores by another method, written under the images; they do not change the order.
     """
     order = np.argsort(quality, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
-    figure, all_axes = _axes(1, len(chosen), height=2 * WIDTH / len(chosen) + 0.45, width=2 * WIDTH)
+    height = 2 * WIDTH / len(chosen) + (0.45 if below is None else 0.6)
+    figure, all_axes = _axes(1, len(chosen), height=height, width=2 * WIDTH)
     for axes, index in zip(np.atleast_1d(all_axes), chosen, strict=True):
         axes.imshow(np.asarray(images[index]))
         axes.set_title(f"{quality[index]:.3g}", fontsize=8)
         axes.set_axis_off()
+        if below is not None:
+            axes.text(0.5, -0.06, f"{below[index]:.3g}", transform=axes.transAxes, fontsize=8, ha="center", va="top")
     figure.suptitle("lower quality  →  higher quality", fontsize=8, y=0.02, va="bottom")
     return figure
 
@@ -184,13 +240,15 @@ def _look(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[(index + index // len(COLOURS)) % len(STYLES)]}
 
 
-def _legend(figure: "Figure", count: int) -> None:
+def _legend(figure: "Figure", count: int, lines: list | None = None) -> None:
     """Above the axes, where it hides nothing, in as many columns as fit; from three rows on the figure grows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(figure).get_renderer()
     for columns in range(min(count, 4), 0, -1):
-        legend = figure.legend(loc="outside upper center", ncols=columns, handlelength=2.4, columnspacing=1)
+        legend = figure.legend(
+            handles=lines, loc="outside upper center", ncols=columns, handlelength=2.4, columnspacing=1
+        )
         if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
             break
         legend.remove()

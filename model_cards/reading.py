@@ -1,0 +1,85 @@
+"""What holds of the paper's claims here, in ten sentences; every figure in them is read from `results/`."""
+
+import json
+from collections import Counter
+from statistics import mean
+
+from tables import BASELINE, REAL, RESULTS, costs, label, mark, means
+
+READING = """## In ten sentences
+
+1. **The distilled regressor is not the best method here**: the paper's DifFIQA(R) has the lowest or second lowest mean
+   error, ours is number {place} of {count} ({own:.3f}), behind {ahead}.
+2. **Much of that order is noise**: of {cells} paired comparisons of another method with it, one recogniser and one
+   benchmark at a time, {better} call the other one better, {worse} worse, and {silent} cannot tell.
+3. **That distillation beats the procedure it distils holds**, {own:.3f} against {difiqa:.3f}, but half of what ships is
+   another method's label: distilled from DifFIQA alone, with the same images and backbone, it reaches {small:.3f}.
+4. **DifFIQA itself hardly differs from the cosine of an image and its mirror image**: {difiqa:.3f} and {mirror:.3f}.
+5. **Neither the blend of Eq. 6 nor any training of the denoiser lowers the errors on CFP-FP**: untrained
+   {untrained:.3f}, trained with the blend {blend:.3f}, without it {plain:.3f} (1,000 steps, a small network).
+6. **That DifFIQA is ahead of FaceQAN and SER-FIQ holds by a little**: LFW {lfw}, CFP-FP {cfp}.
+7. **That distillation saves three orders of magnitude holds nearly**: {paper_ms:,.0f} ms an image by the procedure as
+   in the paper and {regressor_ms:.1f} by the regressor, {factor:,.0f} times, with a small denoiser; the paper has 867.
+8. **Most of the procedure's calls buy nothing**: {fast_calls:g} calls of the denoiser rank like the mean of a hundred
+   repeats, Spearman {fast_rank:.3f}, where the paper's ten repeats take {paper_calls:g} and reach {paper_rank:.3f}.
+9. **The plain length of the embedding ({norm:.3f}) is better than {beaten} of the {count} methods**, costs nothing and
+   is in no table of the paper.
+10. **The recogniser inside can decide more than the method**: GraFIQs on CFP-FP goes from {weak:.3f} to {strong:.3f}
+    with another recogniser inside; the best method has {best:.3f} there, the tenth {tenth:.3f}.
+"""
+
+
+def reading(rows: list[dict]) -> str:
+    """The ten sentences."""
+    found = means(rows)
+    ranked = sorted((name for name in found if "overall" in found[name]), key=lambda name: found[name]["overall"])
+    place, own = ranked.index(BASELINE), found[BASELINE]["overall"]
+    marks = Counter(mark(row).strip() for row in rows if row["benchmark"] in REAL and label(row) != BASELINE)
+    inside = [r["pauc"]["0.3"] for r in rows if label(r) == "grafiqs, mobilefacenet_relu6_ms1m inside"]
+    presets = {(r["approximation"], r["faces"]): r for r in read("presets")["results"]}
+    fast, paper = (presets[name, "lfw"] for name in ("2 antithetic, one step (fast)", "10 repeats (paper)"))
+    difiqa = read("bench-difiqa")["cases"]
+    regressor = costs()[BASELINE]
+    cfp = sorted(own["cfp-fp"] for own in found.values())
+    triple = [" / ".join(f"{found[m][b]:.3f}" for m in ("difiqa", "faceqan", "ser-fiq")) for b in ("lfw", "cfp-fp")]
+    return READING.format(
+        place=place + 1,
+        count=len(ranked),
+        own=own,
+        ahead=", ".join(f"{name} ({found[name]['overall']:.3f})" for name in ranked[:place]),
+        cells=marks["▲"] + marks["▼"] + marks[""],
+        better=marks["▲"],
+        worse=marks["▼"],
+        silent=marks[""],
+        difiqa=found["difiqa"]["overall"],
+        mirror=found["mirror"]["overall"],
+        norm=found["norm"]["overall"],
+        beaten=sum(found[name]["overall"] > found["norm"]["overall"] for name in ranked),
+        small=mean(pauc("recipes", name, "difiqa-r-small") for name in REAL),
+        untrained=pauc("denoisers", "cfp-fp", "untrained"),
+        blend=pauc("denoisers", "cfp-fp", "blend, T = 100, EMA"),
+        plain=pauc("denoisers", "cfp-fp", "no blend, EMA"),
+        lfw=triple[0],
+        cfp=triple[1],
+        paper_ms=difiqa["paper"]["cpu_ms"],
+        regressor_ms=regressor,
+        factor=difiqa["paper"]["cpu_ms"] / regressor,
+        fast_calls=fast["denoiser_calls"],
+        fast_rank=fast["spearman"],
+        paper_calls=paper["denoiser_calls"],
+        paper_rank=paper["spearman"],
+        weak=found["grafiqs"]["cfp-fp"],
+        strong=mean(inside),
+        best=cfp[0],
+        tenth=cfp[9],
+    )
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def pauc(folder: str, benchmark: str, name: str) -> float:
+    """Mean pAUC(.3) over the recognisers."""
+    rows = read(f"{folder}/{benchmark}")["results"]
+    return mean(row["pauc"]["0.3"] for row in rows if label(row) == name)
