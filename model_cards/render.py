@@ -11,6 +11,7 @@ from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from methods_page import methods_page
+from methods_page import table as markdown
 from reading import reading
 from speed_page import speed_page
 from tables import BENCHMARKS, PAGE, headline, label, read_results, results_section, summary
@@ -83,6 +84,16 @@ def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
     )
 
 
+def learning(name: str) -> str:
+    """How the weights that ship were learnt, epoch by epoch, if that is on file."""
+    path = HERE / "results" / f"training-{name}.json"
+    if not path.exists():
+        return ""
+    head = ("epoch", "training loss", "held-out labels, L1", "Spearman", "seconds since the start")
+    keys = ("epoch", "loss", "validation_l1", "validation_spearman", "seconds")
+    return markdown(head, ([row[key] for key in keys] for row in json.loads(path.read_text())["log"]))
+
+
 def groups(method: str, revisions: set[str]) -> tuple[Group, ...]:
     """Score distributions by group of persons (`groups.py`), where a set was scored with these very weights."""
     path = HERE / "results" / f"groups-{method}.json"
@@ -97,7 +108,9 @@ def render() -> dict[Path, str]:
     rows, facts = read_results(), json.loads((HERE / "facts.json").read_text())
     files = {}
     for name, fact in facts["checkpoints"].items():
-        text = card(name, fact, facts, rows).render(f"{name}.md.jinja", HERE, **facts["common"], **fact)
+        text = card(name, fact, facts, rows).render(
+            f"{name}.md.jinja", HERE, learning=learning(name), **facts["common"], **fact
+        )
         files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
