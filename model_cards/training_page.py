@@ -161,10 +161,7 @@ def errors_section(results: list[dict], judge: str) -> str:
         cells = []
         for result in results:
             own = [row for row in result["results"] if row["label"] == label]
-            found = next(
-                (row["against_baseline"] for row in own if row["recognizer"] == judge and "against_baseline" in row),
-                None,
-            )
+            found = next((row.get("against_baseline") for row in own if row["recognizer"] == judge), None)
             change = f" {found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else ""
             cells.append(f"**{mean_pauc(own)}**{change}" if own else "-")
         rows.append((label, *cells))
