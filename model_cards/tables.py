@@ -26,8 +26,8 @@ comparison and by person, thresholds, versions and hashes; `make table` makes th
 [inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
 shipped one, which is weak: another one inside may say more. The trained ones stand in
 [methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, from which the experiments
-recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast). `tests/benchmarks/test_table_cell.py`
-(`make test-slow`) computes two cells, drawn at random, from the images once more.
+recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast). Two cells, drawn at random, are
+computed from the images once more by `tests/benchmarks/test_table_cell.py` (`make test-slow`).
 
 {reading}
 ## Every method, mean over the recognisers
