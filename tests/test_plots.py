@@ -74,6 +74,10 @@ def test_a_grid_gives_a_method_one_look_and_one_line_of_the_legend(data):
     assert first.get_ylabel() == "lfw\nFNMR (%) at FMR 0.01" and (first.get_title(), second.get_title()) == ("a", "b")
     with pytest.raises(ValueError, match="different protocols"):
         plot_edc_grid({("lfw", "a"): {"x": one}, ("lfw", "b"): {"x": other}})
+    with pytest.raises(ValueError, match="no panels"):
+        plot_edc_grid({})
+    with pytest.raises(ValueError, match="no curves"):
+        plot_edc_grid({("lfw", "a"): {"x": one}, ("cfp-fp", "a"): {}})
 
 
 def test_distributions_have_unit_area(data):
@@ -85,9 +89,10 @@ def test_distributions_have_unit_area(data):
 def test_strips_go_from_low_to_high():
     quality = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
     images = [np.full((8, 8, 3), int(10 * q), np.uint8) for q in quality]
-    axes = plot_strip(images, quality, count=3).axes
+    axes = plot_strip(images, quality, count=3, below=-quality).axes
     assert [int(a.images[0].get_array()[0, 0, 0]) for a in axes] == [10, 30, 50]
     assert [a.get_title() for a in axes] == ["1", "3", "5"]
+    assert [a.texts[0].get_text() for a in axes] == ["-1", "-3", "-5"]
 
 
 def test_quality_and_similarity(data):

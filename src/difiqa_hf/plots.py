@@ -81,8 +81,10 @@ def plot_edc_grid(
         limit: largest discard fraction shown.
 
     Raises:
-        ValueError: for curves of different protocols or target rates in one row.
+        ValueError: for curves of different protocols or target rates in one row, a row without curves, or no panels.
     """
+    if not panels:
+        raise ValueError("no panels to draw: found no (benchmark, recogniser) with curves")
     rows, columns = (list(dict.fromkeys(names)) for names in zip(*panels, strict=True))
     methods = dict.fromkeys(name for results in panels.values() for name in results)
     order = {name: i for i, name in enumerate(methods)}
@@ -92,13 +94,13 @@ def plot_edc_grid(
             r for (name, _), results in panels.items() if name == row for r in results.values()
         )
         for axes, column in zip(axes_row, columns, strict=True):
+            if row == rows[0]:
+                axes.set_title(column, fontsize=7)
             results = panels.get((row, column), {})
             if not results:
                 axes.set_axis_off()
                 continue
             _draw_edc(axes, results, {}, limit, order, linewidth=0.9)
-            if row == rows[0]:
-                axes.set_title(column, fontsize=7)
             if column == columns[0]:
                 axes.set_ylabel(f"{row}\nFNMR (%) at FMR {fmr:g}", fontsize=7)
             if row == rows[-1]:
@@ -111,6 +113,8 @@ def plot_edc_grid(
 
 def _one_protocol(results: Iterable[ErrorDiscardResult]) -> tuple[str, float]:
     protocols = {(result.protocol, result.fmr) for result in results}
+    if not protocols:
+        raise ValueError("no curves to draw")
     if len(protocols) != 1:
         raise ValueError(f"curves of different protocols do not belong in one figure: {sorted(protocols)}")
     ((protocol, fmr),) = protocols
