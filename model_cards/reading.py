@@ -1,10 +1,10 @@
 """What holds of the paper's claims here, in ten sentences; every figure in them is read from `results/`."""
 
-import json
 from collections import Counter
 from statistics import mean
 
-from tables import BASELINE, REAL, RESULTS, costs, label, mark, means
+from speed_page import read
+from tables import BASELINE, REAL, costs, label, mark, means
 
 READING = """## In ten sentences
 
@@ -27,7 +27,6 @@ READING = """## In ten sentences
 10. **The recogniser inside can decide more than the method**: GraFIQs on CFP-FP goes from {weak:.3f} to {strong:.3f}
     with another recogniser inside; the best method has {best:.3f} there, the tenth {tenth:.3f}.
 """
-
 TRAINED = ("untrained", "blend, T = 100, EMA", "no blend, EMA")
 
 
@@ -78,10 +77,6 @@ def reading(rows: list[dict]) -> str:
         best=cfp[0],
         tenth=cfp[9],
     )
-
-
-def read(name: str) -> dict:
-    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def pauc(folder: str, benchmark: str, name: str) -> float:
