@@ -45,7 +45,7 @@ nearer to the clean ones than before. At t = 5, where DifFIQA works, all are ali
 ### Errors
 
 DifFIQA with preset `fastest` and {judge} inside, whichever denoiser restores
-([the experiment](experiments/denoisers.json); the raw weights only where they are listed). pAUC(.3), the mean over
+([the experiment](experiments/denoisers.json)). pAUC(.3), the mean over
 {judges} recognisers, and the difference to the untrained network with {judge} comparing [95 % interval].
 
 {errors}
