@@ -12,6 +12,7 @@ from pathlib import Path
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from methods_page import methods_page
 from methods_page import table as markdown
+from protocols import protocols
 from reading import reading
 from speed_page import speed_page
 from tables import BENCHMARKS, PAGE, headline, label, read_results, results_section, summary
@@ -115,7 +116,9 @@ def render() -> dict[Path, str]:
     readme = (ROOT / "README.md").read_text()
     before, rest = readme.split(BEGIN)
     readme = before + BEGIN + "\n" + headline(rows) + "\n" + END + rest.split(END)[1]
-    page = PAGE.format(reading=reading(rows), summary=summary(rows), tables=results_section(rows))
+    page = PAGE.format(
+        reading=reading(rows), summary=summary(rows), tables=results_section(rows), protocols=protocols()
+    )
     files[HERE / "RESULTS.md"] = page
     before, rest = readme.split(BEGIN_BENCH)
     speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))

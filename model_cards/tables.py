@@ -13,7 +13,7 @@ BENCHMARKS = {
     "cfp-fp": "CFP-FP, identities 001-250",
     "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
 }
-APART = ("presets", "denoisers", "recipes")
+APART = ("presets", "denoisers", "recipes", "edc")
 REAL = ("lfw", "cfp-ff", "cfp-fp")
 HEADLINE = ("difiqa-r", "difiqa", "norm", "random")  # always in the README's table
 DOUBT = 0.05  # a paired difference with a larger p value is not called one
@@ -53,7 +53,8 @@ stands above; below, DifFIQA(R)'s.
 ## By benchmark and recogniser
 
 {tables}
-"""
+
+{protocols}"""
 CELLS = (
     "A cell: pAUC(.2) / **pAUC(.3)** [95 % bootstrap interval by comparison], lower is better; scores that say nothing "
     "come out near 1. Mean: of pAUC(.3). ms: CPU milliseconds an image on one core, in batches of 32."
