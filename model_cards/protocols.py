@@ -1,15 +1,17 @@
 """The order of the methods by the exact protocol beside the paper's; both from the same scores, in `results/`."""
 
+import numpy as np
 from scipy.stats import spearmanr
 
 from tables import RESULTS, means, read_results
 
-NAMES = {"lfw": "LFW", "cfp-fp": "CFP-FP, identities 001-250"}
+NAMES = {"lfw": "LFW", "cfp-ff": "CFP-FF", "cfp-fp": "CFP-FP"}
 SECTION = """## By the exact protocol
 
 The same scores by `edc` (ISO/IEC 29794-1: genuine comparisons, one threshold, a step at every distinct quality), which
-is another figure: only the order can be compared. pAUC(.3) and place, the mean over the recognisers;
-[the experiment](experiments/edc.json), intervals and all recognisers in `results/edc`.
+is another figure: only the order can be compared. pAUC(.3) and place, the mean over the recognisers; experiments
+[edc.json](experiments/edc.json) and [edc-cfp-ff.json](experiments/edc-cfp-ff.json), intervals and all recognisers in
+`results/edc`.
 
 {lines}
 
@@ -21,19 +23,20 @@ def protocols() -> str:
     """Markdown: a line per method in the exact protocol's order on LFW, its figure and place by either protocol."""
     exact, paper = means(read_results(RESULTS / "edc")), means(read_results())
     methods = sorted(exact, key=lambda method: exact[method]["lfw"])
-    found = {(name, kind): column(rows, name, methods) for name in NAMES for kind, rows in (("p", paper), ("e", exact))}
+    columns = [[rows[m].get(name) for m in methods] for name in NAMES for rows in (paper, exact)]
     head = " | ".join(f"{title}, paper | {title}, edc" for title in NAMES.values())
-    lines = [f"| quality | {head} |", "|---|" + "---:|" * 2 * len(NAMES)]
+    lines = [f"| quality | {head} |", "|---|" + "---:|" * len(columns)]
     for i, method in enumerate(methods):
-        lines.append(f"| {method} | " + " | ".join(f"{v[i]:.3f} ({place(v, i)})" for v in found.values()) + " |")
-    agreement = (f"{spearmanr(found[n, 'p'], found[n, 'e']).statistic:.3f} on {title}" for n, title in NAMES.items())
+        lines.append(f"| {method} | " + " | ".join(cell(column, i) for column in columns) + " |")
+    agreement = [
+        f"{spearmanr(*np.array(columns[2 * i : 2 * i + 2], dtype=float), nan_policy='omit').statistic:.3f} on {title}"
+        for i, title in enumerate(NAMES.values())
+    ]
     return SECTION.format(lines="\n".join(lines), agreement=", ".join(agreement))
 
 
-def column(rows: dict, name: str, methods: list[str]) -> list[float]:
-    """Mean pAUC(.3) of the methods on a benchmark."""
-    return [rows[method][name] for method in methods]
-
-
-def place(values: list[float], i: int) -> int:
-    return 1 + sum(value < values[i] for value in values)
+def cell(column: list[float | None], i: int) -> str:
+    """The figure and its place among those that were measured."""
+    if column[i] is None:
+        return "-"
+    return f"{column[i]:.3f} ({1 + sum(value is not None and value < column[i] for value in column)})"
