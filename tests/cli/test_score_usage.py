@@ -1,0 +1,92 @@
+"""What `difiqa score` refuses before it scores, and what it says of itself."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hostile import picture
+
+from difiqa_hf.cli import main
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.png", "is the input a.png"), ("b.png", "does not look like a result")]
+)
+def test_pictures_are_not_written_over(in_folder, brightness, capsys, name, message):
+    for seed, file in enumerate(("a.png", "b.png")):
+        picture(seed=seed).save(file)
+    before = Path(name).read_bytes()
+    Path("link.csv").symlink_to("a.png")
+    assert main(["score", "a.png", "-o", name]) == 1
+    assert main(["score", "./a.png", "-o", "link.csv"]) == 1
+    assert Path(name).read_bytes() == before and brightness.calls == []
+    said = capsys.readouterr().err.splitlines()
+    assert message in said[0] or message in said[1]
+
+
+def test_repeats_only_for_methods_that_repeat(in_folder, capsys):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--num-repeats", "4"]) == 1
+    assert "random has no repeats; leave out --num-repeats" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["abacus", "gpu", "meta"])
+def test_devices_that_are_none(in_folder, capsys, device):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--device", device]) == 1
+    assert f"no device '{device}' here" in (line := capsys.readouterr().err) and len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--batch-size", "0", "a whole number at least 1, found '0'"),
+        ("--batch-size", "9" * 21, "found '999"),
+        ("--fps", "-1", "a number at least 0"),
+        ("--fps", "nan", "found 'nan'"),
+        ("--min-size", "inf", "a number at least 0"),
+        ("--max-megapixels", "0", "a number above 0"),
+        ("--workers", "-1", "a whole number at least 0 and at most"),
+        ("--num-repeats", "0", "a whole number at least 1"),
+        ("--seed", "1.5", "a whole number, found '1.5'"),
+    ],
+)
+def test_numbers_out_of_bounds_are_wrong_usage(in_folder, capsys, option, value, message):
+    with pytest.raises(SystemExit) as end:
+        main(["score", "a.png", option, value])
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and printed.out == "" and f"argument {option}: must be a " in printed.err
+    assert message in printed.err
+
+
+def test_a_recognizer_without_use_is_noted(in_folder, capsys):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", "random", "--recognizer", "mine"]) == 0
+    assert "random has no use for --recognizer" in capsys.readouterr().err
+
+
+def test_help_imports_no_network():
+    code = "import sys; from difiqa_hf.cli import main\ntry: main(['score', '--help'])\nexcept SystemExit: pass\n"
+    code += "print(sorted({'torch', 'transformers', 'PIL', 'numpy'} & sys.modules.keys()))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_tells_only_defaults_that_say_something(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: 20)" in text and "default: None" not in text and "default: False" not in text
+    assert "changes speed, and the last digits of scores" in text
+
+
+@pytest.mark.parametrize(
+    ("listing", "arguments", "message"),
+    [(b"a.png\0b.png\0", ["-"], "give -z too"), (b"a.png\nb.png\n", ["-", "-z"], "leave out -z")],
+)
+def test_lists_separated_otherwise(in_folder, brightness, capsys, monkeypatch, listing, arguments, message):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
+    assert main(["score", *arguments]) == 1
+    assert message in capsys.readouterr().err
