@@ -1,13 +1,12 @@
 """What training the denoiser buys, what the distillation recipes do, from the files in `results/`; nothing is typed."""
 
 import json
-from pathlib import Path
-from statistics import mean
 
 from methods_page import table
 from speed_page import degradation_section as speed_of_degradation
 from speed_page import read
-from tables import BENCHMARKS, RESULTS
+from tables import RESULTS
+from variants import evaluated, judges_of, mean_pauc, title, variants
 
 PAGE = """# Training: what it buys
 
@@ -76,14 +75,14 @@ DENOISERS, RECIPES = RESULTS / "denoisers", RESULTS / "recipes"
 def training_page() -> str:
     """The whole page."""
     settings = json.loads((DENOISERS / "blend-100-training.json").read_text())["settings"]
-    results = [result for result in evaluated(DENOISERS) if "protocol" in result]
-    judges = list(dict.fromkeys(row["recognizer"] for row in results[0]["results"]))
+    results = evaluated(DENOISERS)
+    judges = judges_of(results)
     return PAGE.format(
         degradation=degradation_section(read("bench-degradation")),
         loop=loop_section(read("bench-training")),
         judges=len(judges),
         judge=judges[0],
-        errors=errors_section(results, judges[0]),
+        errors=variants("denoiser", results, judges[0]),
         aims=aims(results, judges[0]),
         steps=settings["max_train_steps"],
         batch=settings["images_per_step"],
@@ -91,11 +90,6 @@ def training_page() -> str:
         validation=validation_section(),
         recipes=recipes_section(),
     )
-
-
-def evaluated(folder: Path) -> list[dict]:
-    """The files of `difiqa evaluate` in a folder."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
 def degradation_section(bench: dict) -> str:
@@ -143,10 +137,10 @@ def validation_section() -> str:
     runs = {name: json.loads((DENOISERS / "validation" / f"{name}.json").read_text()) for name in RUNS}
     first = runs[RUNS[0]]
     head, parts = ("weights", *(f"t = {t + 1}" for t in STEPS)), []
-    for key, digits, title in (("psnr", 1, "PSNR to the clean face, dB"), ("cosine", 3, "Cosine to the clean face")):
+    for key, digits, measured in (("psnr", 1, "PSNR to the clean face, dB"), ("cosine", 3, "Cosine to the clean face")):
         lines = [("the input itself", *(f"{first[f'{key}_input/{t}']:.{digits}f}" for t in STEPS))]
         lines += [(name, *(f"{run[f'{key}_restored/{t}']:.{digits}f}" for t in STEPS)) for name, run in runs.items()]
-        parts.append(f"{title}, after one call of the network:\n\n{table(head, lines)}")
+        parts.append(f"{measured}, after one call of the network:\n\n{table(head, lines)}")
     keys = ("cosine_restored_clean", "cosine_restored_degraded")
     lines = [(name, *(f"{run[key]:.4f}" for key in keys)) for name, run in runs.items()]
     parts.append(
@@ -155,20 +149,6 @@ def validation_section() -> str:
         f"{table(('weights', 'clean faces', 'degraded faces'), lines)}"
     )
     return "\n\n".join(parts)
-
-
-def errors_section(results: list[dict], judge: str) -> str:
-    """pAUC(.3) by benchmark, a line a denoiser."""
-    rows = []
-    for label in dict.fromkeys(row["label"] for result in results for row in result["results"]):
-        cells = []
-        for result in results:
-            own = [row for row in result["results"] if row["label"] == label]
-            found = next((row.get("against_baseline") for row in own if row["recognizer"] == judge), None)
-            change = f" {found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else ""
-            cells.append(f"**{mean_pauc(own)}**{change}" if own else "-")
-        rows.append((label, *cells))
-    return table(("denoiser", *map(title, results)), rows)
 
 
 def aims(results: list[dict], judge: str) -> str:
@@ -196,12 +176,3 @@ def recipes_section() -> str:
         ]
         rows.append((label, *(mean_pauc(own) if own else "-" for own in sets)))
     return table(("recipe", "left out, as they are", "left out, half degraded", *map(title, final)), rows)
-
-
-def mean_pauc(rows: list[dict]) -> str:
-    values = [row["pauc"]["0.3"] for row in rows]
-    return "-" if None in values else f"{mean(values):.3f}"
-
-
-def title(result: dict) -> str:
-    return BENCHMARKS[result["benchmark"]["name"]].split(":")[0]

@@ -1,0 +1,59 @@
+"""Tables of variants that differ in one thing, each compared with the first on the same resamples."""
+
+import json
+from pathlib import Path
+from statistics import mean
+
+from methods_page import table
+from tables import BENCHMARKS, RESULTS
+
+ABLATIONS = """## What DifFIQA's parts are worth
+
+Table 4 of the paper, and what it leaves out: preset `fastest`, the denoiser that ships, {judge} inside where the
+line does not say otherwise ([the experiment](experiments/ablations.json)). pAUC(.3), the mean over {judges}
+recognisers, and the difference to the complete procedure with {judge} comparing
+[95 % interval, paired bootstrap by comparison].
+
+{table}
+"""
+
+
+def ablations() -> str:
+    """Markdown: the section of DifFIQA's parts, timesteps and recognisers inside."""
+    results = evaluated(RESULTS / "ablations")
+    judges = judges_of(results)
+    return ABLATIONS.format(judge=judges[0], judges=len(judges), table=variants("DifFIQA", results, judges[0]))
+
+
+def evaluated(folder: Path) -> list[dict]:
+    """The files of `difiqa evaluate` in a folder."""
+    found = (json.loads(path.read_text()) for path in sorted(folder.glob("*.json")))
+    return [result for result in found if "protocol" in result]
+
+
+def judges_of(results: list[dict]) -> list[str]:
+    """The recognisers that compare, the first one first."""
+    return list(dict.fromkeys(row["recognizer"] for row in results[0]["results"]))
+
+
+def variants(head: str, results: list[dict], judge: str) -> str:
+    """Markdown: pAUC(.3) by benchmark, a line a variant; `judge` compares for the difference to the first."""
+    rows = []
+    for label in dict.fromkeys(row["label"] for result in results for row in result["results"]):
+        cells = []
+        for result in results:
+            own = [row for row in result["results"] if row["label"] == label]
+            found = next((row.get("against_baseline") for row in own if row["recognizer"] == judge), None)
+            change = f" {found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else ""
+            cells.append(f"**{mean_pauc(own)}**{change}" if own else "-")
+        rows.append((label, *cells))
+    return table((head, *map(title, results)), rows)
+
+
+def mean_pauc(rows: list[dict]) -> str:
+    values = [row["pauc"]["0.3"] for row in rows]
+    return "-" if None in values else f"{mean(values):.3f}"
+
+
+def title(result: dict) -> str:
+    return BENCHMARKS[result["benchmark"]["name"]].split(":")[0]
