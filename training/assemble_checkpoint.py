@@ -21,6 +21,7 @@ from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import load_recognizer
 from images import read_images, to_pixel_values
+from start import positive, start
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -29,8 +30,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recognizer", help="recogniser folder, for the pipeline")
     parser.add_argument("--regressor", help="regressor folder written by train_regressor.py")
     parser.add_argument("--reference_data", nargs="+", help="zips or folders of aligned faces, for percentiles")
-    parser.add_argument("--reference_every", type=int, default=1, help="score every k-th of them only")
-    parser.add_argument("--num_repeats", type=int, default=1, help="n of Eq. 7 for the reference scores")
+    parser.add_argument("--reference_every", type=positive, default=1, help="score every k-th of them only")
+    parser.add_argument("--num_repeats", type=positive, default=1, help="n of Eq. 7 for the reference scores")
     parser.add_argument("--facts", help="JSON file whose `measured` entry for the checkpoint is replaced")
     parser.add_argument("--output_dir", required=True)
     return parser.parse_args(argv)
@@ -124,4 +125,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

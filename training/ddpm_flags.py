@@ -6,6 +6,8 @@ Those of diffusers' `train_unconditional.py` where they mean the same, and the p
 import argparse
 import importlib.util
 
+from start import count, positive
+
 # name -> block_out_channels, layers_per_block, patch_size             parameters, fp16 size
 MODELS = {
     "toy":   dict(block_out_channels=(32, 32), layers_per_block=1, patch_size=4),            #  0.3 M
@@ -38,6 +40,10 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
     args = parser.parse_args(argv)
     if (args.train_data is None) == (args.dataset_name is None):
         parser.error("give --train_data or --dataset_name, one of the two")
+    if args.patch_size and 112 % args.patch_size:
+        parser.error(f"--patch_size {args.patch_size} does not divide the 112 pixels of a face")
+    if args.max_train_timestep > args.ddpm_num_steps:
+        parser.error(f"--max_train_timestep {args.max_train_timestep} is beyond --ddpm_num_steps {args.ddpm_num_steps}")
     if args.logger != "none" and importlib.util.find_spec(args.logger) is None:
         parser.error(f"--logger {args.logger} needs a package that is not installed: pip install {args.logger}")
     return args
@@ -49,7 +55,7 @@ def add_data_flags(data) -> None:
     data.add_argument("--dataset_config_name")
     data.add_argument("--dataset_split", default="train")
     data.add_argument("--cache_dir", help="where `datasets` keeps what it downloads")
-    data.add_argument("--dataloader_num_workers", type=int, default=1)
+    data.add_argument("--dataloader_num_workers", type=count, default=1)
     data.add_argument("--degrade_on", choices=("workers", "device"), default="workers",
                       help="device: d(x) in batches on the accelerator; its noise is not that of the CPU")  # fmt: skip
 
@@ -57,10 +63,10 @@ def add_data_flags(data) -> None:
 def add_model_flags(model) -> None:
     model.add_argument("--model", choices=MODELS, default="small")
     model.add_argument("--model_config_name_or_path", help="instead of --model: a PatchUNet2DModel folder's config")
-    model.add_argument("--patch_size", type=int, help="pixels that become channels, instead of the model's")
-    model.add_argument("--ddpm_num_steps", type=int, default=1000, help="length of the cosine schedule")
-    model.add_argument("--max_train_timestep", type=int, default=100, help="T' of the paper")
-    model.add_argument("--degradation_timesteps", type=int, default=100, help="T of Eq. 6")
+    model.add_argument("--patch_size", type=positive, help="pixels that become channels, instead of the model's")
+    model.add_argument("--ddpm_num_steps", type=positive, default=1000, help="length of the cosine schedule")
+    model.add_argument("--max_train_timestep", type=positive, default=100, help="T' of the paper")
+    model.add_argument("--degradation_timesteps", type=positive, default=100, help="T of Eq. 6")
     model.add_argument("--degradation", choices=("bsrgan", "none"), default="bsrgan")
     model.add_argument("--loss_weighting", choices=("uniform", "scale"), default="uniform",
                        help="uniform: Eq. 5; scale: every timestep's error in units of its expected size")  # fmt: skip
@@ -70,12 +76,12 @@ def add_model_flags(model) -> None:
 
 
 def add_optimisation_flags(steps) -> None:
-    steps.add_argument("--max_train_steps", type=int, default=100_000, help="0: only write the untrained network")
-    steps.add_argument("--num_epochs", type=int, help="instead of --max_train_steps")
-    steps.add_argument("--train_batch_size", type=int, default=16, help="images a process and micro-step")
-    steps.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    steps.add_argument("--max_train_steps", type=count, default=100_000, help="0: only write the untrained network")
+    steps.add_argument("--num_epochs", type=positive, help="instead of --max_train_steps")
+    steps.add_argument("--train_batch_size", type=positive, default=16, help="images a process and micro-step")
+    steps.add_argument("--gradient_accumulation_steps", type=positive, default=1)
     steps.add_argument("--learning_rate", type=float, default=8e-5)
-    steps.add_argument("--lr_warmup_steps", type=int, default=0)
+    steps.add_argument("--lr_warmup_steps", type=count, default=0)
     steps.add_argument("--lr_scheduler", choices=("constant", "cosine"), default="constant")
     steps.add_argument("--adam_beta1", type=float, default=0.9)
     steps.add_argument("--adam_beta2", type=float, default=0.99)
@@ -84,7 +90,7 @@ def add_optimisation_flags(steps) -> None:
     steps.add_argument("--max_grad_norm", type=float, default=1.0)
     steps.add_argument("--use_ema", action=argparse.BooleanOptionalAction, default=True)
     steps.add_argument("--ema_decay", "--ema_max_decay", type=float, default=0.995)
-    steps.add_argument("--ema_every", type=int, default=10, help="steps between EMA updates (10: as released)")
+    steps.add_argument("--ema_every", type=positive, default=10, help="steps between EMA updates (10: as released)")
     steps.add_argument("--ema_schedule", choices=EMA_SCHEDULES, default="warmup")
     steps.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     steps.add_argument("--seed", type=int, default=0)
@@ -92,10 +98,10 @@ def add_optimisation_flags(steps) -> None:
 
 def add_output_flags(output) -> None:
     output.add_argument("--output_dir", required=True)
-    output.add_argument("--checkpointing_steps", type=int, default=500)
+    output.add_argument("--checkpointing_steps", type=positive, default=500)
     output.add_argument("--validation_data", nargs="+", help="zips or folders of faces that are not trained on")
-    output.add_argument("--num_validation_images", type=int, default=0, help="or hold out so many training images")
-    output.add_argument("--validation_steps", type=int, help="--checkpointing_steps if left out")
-    output.add_argument("--eval_batch_size", type=int, default=32)
+    output.add_argument("--num_validation_images", type=count, default=0, help="or hold out so many training images")
+    output.add_argument("--validation_steps", type=positive, help="--checkpointing_steps if left out")
+    output.add_argument("--eval_batch_size", type=positive, default=32)
     output.add_argument("--logger", choices=("none", "tensorboard", "trackio", "wandb"), default="none")
     output.add_argument("--dry_run", action="store_true", help="print the resolved configuration and stop")

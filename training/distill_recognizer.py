@@ -22,6 +22,7 @@ from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
 from difiqa_hf.recognizers import load_recognizer
 from images import settle, to_pixel_values
 from loop import finish_checkpoint, learning_rate, resume, save_state
+from start import RunStopped, count, positive, start
 from views import views_and_targets
 
 # iResNet blocks behind a strided stem, a global depthwise convolution instead of the 25,088-wide linear layer
@@ -47,16 +48,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--mirror_pairs", type=float, default=0.5,
         help="part of the pairs that are a view and its mirror image, where both are among the views",
     )  # fmt: skip
-    parser.add_argument("--max_train_steps", type=int, default=10_000)
-    parser.add_argument("--train_batch_size", type=int, default=48, help="images; each is seen as two views")
+    parser.add_argument("--max_train_steps", type=positive, default=10_000)
+    parser.add_argument("--train_batch_size", type=positive, default=48, help="images; each is seen as two views")
     parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--lr_scheduler", choices=("constant", "cosine"), default="cosine")
-    parser.add_argument("--lr_warmup_steps", type=int, default=200)
+    parser.add_argument("--lr_warmup_steps", type=count, default=200)
     parser.add_argument("--weight_decay", type=float, default=0.02)
     parser.add_argument("--relation_weight", type=float, default=5.0)
     parser.add_argument("--length_weight", type=float, default=2.0)
     parser.add_argument("--ema_decay", type=float, default=0.998)
-    parser.add_argument("--checkpointing_steps", type=int, default=500)
+    parser.add_argument("--checkpointing_steps", type=positive, default=500)
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--compile", action="store_true", help="torch.compile teacher and student")
     parser.add_argument("--seed", type=int, default=0)
@@ -173,7 +174,7 @@ def main(argv: list[str] | None = None) -> None:
         parts = distillation_loss(embeddings.float().view_as(target), target, typical_length, args)
         loss = parts["place"] + args.relation_weight * parts["relation"] + args.length_weight * parts["length"]
         if not torch.isfinite(loss):
-            raise RuntimeError(f"loss is {loss.item()} at step {step}; the last checkpoint in {output} is intact")
+            raise RunStopped(f"loss is {loss.item()} at step {step}; the last checkpoint in {output} is intact")
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(student.parameters(), 5.0)
         optimizer.step()
@@ -191,4 +192,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

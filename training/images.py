@@ -133,8 +133,11 @@ def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], byte
     """Names and readers of the images of zips and folders, sorted within each; names begin with that of their source.
 
     Nothing is read until a reader is called; it may then raise one of `UNREADABLE`.
+
+    Raises:
+        FileNotFoundError, ValueError: for a source that is missing or no folder and no zip, before the first name.
     """
-    for source in map(Path, sources):
+    for source in [checked_source(Path(source)) for source in sources]:
         if source.is_dir():
             for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
                 yield f"{source.name}/{path.relative_to(source)}", path.read_bytes
@@ -144,10 +147,21 @@ def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], byte
                 yield f"{source.name}/{name}", partial(archive.read, name)
 
 
+def checked_source(source: Path) -> Path:
+    """The source, if it is a folder or a zip."""
+    if not source.exists():
+        raise FileNotFoundError(f"{source} does not exist; need zips or folders of aligned faces")
+    if not source.is_dir() and not zipfile.is_zipfile(source):
+        raise ValueError(
+            f"{source} ({source.stat().st_size} bytes) is no zip file; need zips or folders of aligned faces"
+        )
+    return source
+
+
 def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:
     """Write the settings of a resumable run, or refuse to continue one that was started with others.
 
-    Those named in `free` may change.
+    Those named in `free` may change, and all may where the folder holds no more than settings (a mistyped path, say).
 
     Raises:
         ValueError: naming every setting that differs.
@@ -157,7 +171,9 @@ def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:
         before = json.loads(path.read_text())
         fixed = [key for key in before | settings if key not in free]
         differing = [f"{k}: {before.get(k)} -> {settings.get(k)}" for k in fixed if before.get(k) != settings.get(k)]
-        if differing:
+        if differing and any(
+            file.is_file() and file.suffix not in (".json", ".tmp") for file in path.parent.rglob("*")
+        ):
             raise ValueError(
                 f"{path.parent} was started with other settings ({'; '.join(differing)}); use a new folder"
             )

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.difiqa import PRESETS
 from images import UNREADABLE, decode_image, encoded, image_files, settle, to_pixel_values
+from start import positive, start
 from views import check_kinds, make_view
 
 Item = tuple[str, Callable[[], bytes], str]  # name of an image, its reader, a view
@@ -37,15 +38,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="DifFIQA pipeline folder or Hub repository; the shipped one if left out")
     parser.add_argument("--recognizer", help="replaces the checkpoint's recogniser")
     parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--every", type=int, default=1, help="label every k-th image only")
+    parser.add_argument("--every", type=positive, default=1, help="label every k-th image only")
     parser.add_argument(
         "--views", nargs="+", default=["original"],
         help="what to label of every image, see views.py (but no morph): varied2 is another draw, varied-mirror the "
         "mirror of a draw",
     )  # fmt: skip
     parser.add_argument("--preset", choices=PRESETS, default="paper", help="DifFIQA's procedure, see `difiqa score`")
-    parser.add_argument("--num_repeats", type=int, help="n of Eq. 7, instead of the preset's or the checkpoint's")
-    parser.add_argument("--part_size", type=int, default=128, help="images in one part file")
+    parser.add_argument("--num_repeats", type=positive, help="n of Eq. 7, instead of the preset's or the checkpoint's")
+    parser.add_argument("--part_size", type=positive, default=128, help="images in one part file")
     parser.add_argument("--unet_dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -164,4 +165,4 @@ def finish(output: Path, total: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

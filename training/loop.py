@@ -11,6 +11,8 @@ from typing import TextIO
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
+from start import RunStopped
+
 
 def learning_rate(step: int, peak: float, warmup: int, total: int, schedule: str = "cosine") -> float:
     """Learning rate of a 0-based step: linear warm-up, then constant or half a cosine down to a fiftieth."""
@@ -45,13 +47,13 @@ def named_write_errors(output: Path, step: int) -> Iterator[None]:
     """A full disk, in words: what could not be written, how much room there is, what is still good.
 
     Raises:
-        RuntimeError: instead of whatever the writer raised.
+        RunStopped: instead of whatever the writer raised.
     """
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
         free = shutil.disk_usage(output).free / 1e6
-        raise RuntimeError(
+        raise RunStopped(
             f"cannot write the checkpoint of step {step} to {output} ({free:.0f} MB free): {error}. The last complete "
             f"one, of step {last_checkpoint(output)['step']}, is intact; make room and give the same command again"
         ) from error

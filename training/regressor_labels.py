@@ -52,9 +52,12 @@ def labelled_faces(args: argparse.Namespace) -> Faces:
     """Views and scores of a label folder.
 
     Raises:
-        ValueError: for an incomplete folder, one of an earlier format, or other images than were labelled.
+        ValueError: for no label folder, an incomplete or earlier one, or other images than were labelled.
     """
-    settings = json.loads((Path(args.labels) / "labels_config.json").read_text())
+    described = Path(args.labels) / "labels_config.json"
+    if not described.exists():
+        raise ValueError(f"{described} is missing: --labels takes the --output_dir of label_dataset.py")
+    settings = json.loads(described.read_text())
     if settings.get("format") != 2:
         raise ValueError(f"{args.labels} was written before the views changed; run label_dataset.py into a new folder")
     rows = read_labels(Path(args.labels))

@@ -25,6 +25,7 @@ from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import DiffusionSamples, HubImages, hold_out, read_images, settle
 from loop import continue_log, finish_checkpoint, learning_rate, named_write_errors, publish, resume, save_state
+from start import RunStopped, start
 from validate_ddpm import sample_grid, validate
 
 
@@ -212,7 +213,7 @@ class Run:
     def check(self, loss: float, step: int) -> None:
         """Stop before a broken network is saved."""
         if not torch.isfinite(torch.tensor(loss)):
-            raise RuntimeError(
+            raise RunStopped(
                 f"the mean loss of the steps up to {step} is {loss}; the last checkpoint in {self.output} is intact. "
                 "Lower --learning_rate, or leave out --mixed_precision fp16"
             )
@@ -280,4 +281,4 @@ class Averaged:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -20,6 +20,7 @@ from images import settle, to_pixel_values
 from loop import finish_checkpoint, learning_rate, resume, save_state
 from method_objectives import OBJECTIVES, Objective, Run
 from people import batches, read_people
+from start import RunStopped, positive, start
 
 # preset -> optimiser, peak learning rate, weight decay, drops of the rate (x .1 at these fractions of the run; none: a
 # cosine with warm-up), epochs, people x images a batch, options of the objective
@@ -60,11 +61,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output_dir", required=True, type=Path)
     parser.add_argument("--cache_dir", type=Path, help="what frozen networks say of the images, for several methods; "
                         "OUTPUT_DIR/cache if left out")  # fmt: skip
-    parser.add_argument("--epochs", type=int, help="instead of the preset's")
+    parser.add_argument("--epochs", type=positive, help="instead of the preset's")
     parser.add_argument("--options", type=json.loads, default={}, metavar="JSON",
                         help="of the objective, see method_objectives.py: '{\"distillation\": 20}'")  # fmt: skip
-    parser.add_argument("--max_train_steps", type=int, help="stop earlier, for a try; the schedule stays")
-    parser.add_argument("--checkpointing_steps", type=int, default=100)
+    parser.add_argument("--max_train_steps", type=positive, help="stop earlier, for a try; the schedule stays")
+    parser.add_argument("--checkpointing_steps", type=positive, default=100)
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
@@ -116,7 +117,7 @@ def learn(objective: Objective, optimizer, batch: dict[str, Tensor], accelerator
     with accelerator.autocast():
         loss = objective(batch)
     if not torch.isfinite(loss):
-        raise RuntimeError(f"the loss is {loss.item()}; the last checkpoint is intact")
+        raise RunStopped(f"the loss is {loss.item()}; the last checkpoint is intact")
     accelerator.backward(loss)
     accelerator.clip_grad_norm_(objective.parameters(), 5.0)
     optimizer.step()
@@ -209,4 +210,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -25,6 +25,7 @@ from images import settle, to_pixel_values
 from loop import continue_log, finish_checkpoint, resume, save_state
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
+from start import RunStopped, positive, start
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="difiqa-r")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--epochs", type=positive, help="instead of the recipe's")
     parser.add_argument("--output_mapping", choices=("identity", "sigmoid"), default="identity")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
@@ -132,7 +133,7 @@ def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], 
         schedule.step()
         total += loss.item()
     if not math.isfinite(total):
-        raise RuntimeError(f"the mean loss of epoch {epoch + 1} is {total / len(rows)}; the last checkpoint is intact")
+        raise RunStopped(f"the mean loss of epoch {epoch + 1} is {total / len(rows)}; the last checkpoint is intact")
     return total / len(rows)
 
 
@@ -199,4 +200,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -18,6 +18,7 @@ from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, blend, restore, stable_seed
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import read_images, to_pixel_values
+from start import positive, start
 
 TIMESTEPS = (0, 4, 9, 19, 49, 99)  # 0-based; DifFIQA works at 4
 
@@ -26,10 +27,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--unet", help="denoiser folder; without one, the identity: what no training at all does")
     parser.add_argument("--data", nargs="+", required=True, help="zips or folders of aligned faces, not trained on")
-    parser.add_argument("--every", type=int, default=1, help="use every k-th image only")
+    parser.add_argument("--every", type=positive, default=1, help="use every k-th image only")
     parser.add_argument("--recognizer", help="for the identity; the shipped one if left out")
-    parser.add_argument("--degradation_timesteps", type=int, default=100, help="T of Eq. 6 of the inputs")
-    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--degradation_timesteps", type=positive, default=100, help="T of Eq. 6 of the inputs")
+    parser.add_argument("--batch_size", type=positive, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("-o", "--output", type=Path, help="JSON file; standard output without one")
@@ -127,6 +128,8 @@ def sample_grid(unet, images: Tensor, device, period: int = 100, seed: int = 0, 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    for place in filter(None, (args.output, args.grid)):
+        place.parent.mkdir(parents=True, exist_ok=True)
     images = read_images(args.data)[0][:: args.every]
     unet = None
     if args.unet:
@@ -146,4 +149,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -18,7 +18,7 @@ from made_up_benchmarks import zipped
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 from distill_recognizer import choose, mirror_partners  # isort: skip
-from images import image_files, read_images  # isort: skip
+from images import image_files, read_images, settle  # isort: skip
 from views import balance, check_kinds, make_view  # isort: skip
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
@@ -152,10 +152,36 @@ def test_several_teachers_weigh_the_same_whatever_their_lengths():
     assert torch.equal(balance(long, [8]), long)
 
 
-def test_an_empty_set_is_a_clear_error(tmp_path):
+@pytest.mark.parametrize(
+    ("source", "flags", "said"),
+    [
+        ("none", (), "no readable image in "),
+        ("missing.zip", (), "missing.zip does not exist; need zips or folders of aligned faces"),
+        ("text.zip", (), "text.zip (4 bytes) is no zip file"),
+        ("none", ("--patch_size", 5), "--patch_size 5 does not divide the 112 pixels"),
+        ("none", ("--max_train_timestep", 2000), "--max_train_timestep 2000 is beyond --ddpm_num_steps 1000"),
+        ("none", ("--train_batch_size", 0), "--train_batch_size: must be a whole number of at least 1, found 0"),
+        ("none", ("--train_batch_size", "many"), "must be a whole number of at least 1, found many"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_without_a_traceback(tmp_path, source, flags, said):
     (tmp_path / "none").mkdir()
-    result = run("train_difiqa_ddpm.py", "--train_data", tmp_path / "none", "--output_dir", tmp_path / "out", *DDPM)
-    assert result.returncode != 0 and "no readable image in" in result.stderr
+    (tmp_path / "text.zip").write_text("text")
+    arguments = ("--train_data", tmp_path / source, "--output_dir", tmp_path / "out", *DDPM, *flags)
+    result = run("train_difiqa_ddpm.py", *arguments)
+    assert result.returncode in (1, 2) and said in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_may_be_mended_until_something_was_made_with_them(tmp_path):
+    path = tmp_path / "run" / "settings.json"
+    path.parent.mkdir()
+    settle(path, {"data": "mistyped", "rate": 1})
+    settle(path, {"data": "right", "rate": 1})
+    (path.parent / "log.jsonl").write_text("{}")
+    with pytest.raises(ValueError, match=r"other settings \(data: right -> other\)"):
+        settle(path, {"data": "other", "rate": 1})
+    assert json.loads(path.read_text())["data"] == "right"
 
 
 def test_images_of_zips_are_read_after_the_next_zip_was_begun(faces, tmp_path):

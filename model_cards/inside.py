@@ -1,0 +1,40 @@
+"""What the recogniser inside a method is worth, from the same files as every other table; nothing is typed."""
+
+from statistics import mean
+
+from methods_page import table
+from tables import label
+
+METHODS = ("norm", "mirror", "ser-fiq", "grafiqs", "prefiqs", "froq")
+SHIPPED = "the shipped one"
+INSIDE = """## Another recogniser inside
+
+Methods that ask a recogniser and learn nothing, by the one they ask ([inside.json](experiments/inside.json); intervals
+and milliseconds stand in the tables by benchmark). LFW / CFP-FP, pAUC(.3), the mean over the recognisers that compare.
+
+{table}
+
+GraFIQs needs BatchNorm: edgeface_xs has none, and that of mobilefacenet_webface600k is folded but for the last one
+(`batch_norm="1d"`). FaceQAN is not among them: with these inside it costs .6 to 2.4 s an image.
+"""
+
+
+def inside(rows: list[dict]) -> str:
+    """Markdown: a line per method, a column per recogniser inside."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for row in rows:
+        method, _, asked = label(row).partition(", ")
+        if method in METHODS and (not asked or asked.endswith(" inside")):
+            key = method, asked.removesuffix(" inside") or SHIPPED, row["benchmark"]
+            found.setdefault(key, []).append(row["pauc"]["0.3"])
+    asked = list(dict.fromkeys([SHIPPED, *(recognizer for _, recognizer, _ in found)]))
+    cells = {key: f"{mean(values):.3f}" for key, values in found.items()}
+    return INSIDE.format(
+        table=table(
+            ("inside", *asked),
+            (
+                (method, *(" / ".join(cells.get((method, name, b), "-") for b in ("lfw", "cfp-fp")) for name in asked))
+                for method in METHODS
+            ),
+        )
+    )
