@@ -23,10 +23,8 @@ def inside(rows: list[dict]) -> str:
     """Markdown: a line per method, a column per recogniser inside."""
     found: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
-        method, _, asked = label(row).partition(", ")
-        if method in METHODS and (not asked or asked.endswith(" inside")):
-            key = method, asked.removesuffix(" inside") or SHIPPED, row["benchmark"]
-            found.setdefault(key, []).append(row["pauc"]["0.3"])
+        if row["method"] in METHODS:
+            found.setdefault((row["method"], asked_inside(row), row["benchmark"]), []).append(row["pauc"]["0.3"])
     asked = list(dict.fromkeys([SHIPPED, *(recognizer for _, recognizer, _ in found)]))
     cells = {key: f"{mean(values):.3f}" for key, values in found.items()}
     return INSIDE.format(
@@ -38,3 +36,9 @@ def inside(rows: list[dict]) -> str:
             ),
         )
     )
+
+
+def asked_inside(row: dict) -> str:
+    """The recogniser that a method asks, by its label."""
+    _, _, asked = label(row).partition(", ")
+    return asked.removesuffix(" inside") if asked.endswith(" inside") else SHIPPED

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
+from inside import asked_inside
+from inside import inside as inside_section
 from methods_page import methods_page
 from methods_page import table as markdown
 from protocols import protocols
@@ -54,7 +56,9 @@ def speed_cell(row: dict) -> str:
 def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
     """What the files of a checkpoint, its facts and the results say."""
     folder = CHECKPOINTS / name
+    inside = {asked_inside(row) for row in rows if row["method"] == fact["method"]}
     shown = [row for row in rows if row["method"] in (fact["method"], *facts["baselines"])]
+    shown = [row for row in shown if asked_inside(row) in inside]
     own = [row for row in rows if label(row) == fact["method"]]  # with the shipped recogniser inside
     own = [row for row in own if row["pauc"]["0.3"] is not None]
     figures = [
@@ -117,7 +121,11 @@ def render() -> dict[Path, str]:
     before, rest = readme.split(BEGIN)
     readme = before + BEGIN + "\n" + headline(rows) + "\n" + END + rest.split(END)[1]
     page = PAGE.format(
-        reading=reading(rows), summary=summary(rows), tables=results_section(rows), protocols=protocols()
+        reading=reading(rows),
+        summary=summary(rows),
+        tables=results_section(rows),
+        inside=inside_section(rows),
+        protocols=protocols(),
     )
     files[HERE / "RESULTS.md"] = page
     before, rest = readme.split(BEGIN_BENCH)
