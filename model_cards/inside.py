@@ -5,7 +5,7 @@ from statistics import mean
 from methods_page import table
 from tables import label
 
-METHODS = ("norm", "mirror", "ser-fiq", "grafiqs", "prefiqs", "froq")
+METHODS = ("norm", "ser-fiq", "grafiqs", "prefiqs", "froq")
 SHIPPED = "the shipped one"
 INSIDE = """## Another recogniser inside
 

@@ -13,7 +13,7 @@ BENCHMARKS = {
     "cfp-fp": "CFP-FP, identities 001-250",
     "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
 }
-APART = ("presets", "denoisers", "recipes", "edc")
+APART = ("presets", "denoisers", "longer", "ablations", "recipes", "edc")
 REAL = ("lfw", "cfp-ff", "cfp-fp")
 HEADLINE = ("difiqa-r", "difiqa", "norm", "random")  # always in the README's table
 DOUBT = 0.05  # a paired difference with a larger p value is not called one
@@ -23,8 +23,8 @@ Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `resu
 comparison and by person, thresholds, versions and hashes; `make table` makes them anew. Experiments:
 [shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json) and
 [methods-cfp-ff.json](experiments/methods-cfp-ff.json), all other methods on LFW, CFP-FP and CFP-FF (but FaceQAN);
-[inside.json](experiments/inside.json), some with another recogniser inside. Methods that ask a recogniser ask the
-shipped one, which is weak: another one inside may say more. The trained ones stand in
+[inside.json](experiments/inside.json), those that ask a recogniser with four real ones inside. Elsewhere they ask the
+shipped one, which is weak. The trained ones stand in
 [methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, from which the experiments
 recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast). Two cells, drawn at random, are
 computed from the images once more by `tests/benchmarks/test_table_cell.py` (`make test-slow`).

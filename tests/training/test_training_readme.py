@@ -53,11 +53,11 @@ def place(tmp_path_factory):
     roots = {"cfp": cfp_files(folds=("01",), people=2), "lfw": lfw_files(folds=1, per_kind=2)}
     for name, files in roots.items():
         write(cards / "experiments" / name, files)
-    for name in ("denoisers", "recipes"):
+    for name in ("denoisers", "longer", "recipes"):
         text = (ROOT / "model_cards" / "experiments" / f"{name}.json").read_text()
-        experiment = json.loads(
-            text.replace(f"data/{name}", "../../training/runs").replace('"pairs": 1200', '"pairs": 4')
-        )
+        for runs in ("data/denoisers", "data/recipes"):
+            text = text.replace(runs, "../../training/runs")
+        experiment = json.loads(text.replace('"pairs": 1200', '"pairs": 4'))
         for benchmark in experiment["benchmarks"]:
             benchmark["root"] = benchmark["name"][:3]
         for method in experiment["methods"]:
