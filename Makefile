@@ -83,7 +83,7 @@ bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, 
 bench-ijbc: $(STAMP)  ## IJB-C's protocol at full size on made-up features, files to figures (minutes, 4 GB)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/bench_ijbc.py -o model_cards/results/bench-ijbc.json
 
-bench-methods: $(STAMP)  ## what every method costs an image, on DIFIQA_SHARED and the checkpoints of the experiment (minutes)
+bench-methods: $(STAMP)  ## what every method costs an image, on DIFIQA_SHARED and the weights in training/runs, see training/README.md (minutes)
 	$(QUIET)/bench_methods.py --experiment model_cards/experiments/methods.json --faces $(FACES) -o model_cards/results/bench-methods.json
 
 bench-degradation: $(STAMP)  ## time d(x) against a per-image version (a minute)

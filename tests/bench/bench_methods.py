@@ -15,6 +15,7 @@ from torch import Tensor
 
 from difiqa_hf.benchmarks.experiment import Experiment
 from difiqa_hf.methods import QualityMethod, create_method
+from difiqa_hf.methods.registry import method_class
 
 DIFIQA = (
     {"name": "difiqa", "num_repeats": 1},
@@ -23,9 +24,22 @@ DIFIQA = (
 )
 
 
-def measure(entry: str | dict, faces: Tensor, repeats: int) -> dict:
-    """CPU and wall milliseconds an image of one method, that run counting which took the least CPU time."""
+def with_weights(entry: str | dict, runs: Path) -> dict | None:
+    """The entry, with weights from `runs/LABEL` for one whose scores the experiment recalls; None where they are not."""
     entry = {"name": entry} if isinstance(entry, str) else dict(entry)
+    if "recall" not in entry or not method_class(entry["name"]).has_weights:
+        return {key: value for key, value in entry.items() if key != "recall"}
+    folder = runs / entry.get("label", entry["name"])
+    found = next(filter(Path.exists, (folder / "model", folder)), None)
+    if found is None:
+        print(f"left out {folder.name}: no weights in {folder}", file=sys.stderr)
+        return None
+    return {key: value for key, value in entry.items() if key != "recall"} | {"checkpoint": found}
+
+
+def measure(entry: dict, faces: Tensor, repeats: int) -> dict:
+    """CPU and wall milliseconds an image of one method, that run counting which took the least CPU time."""
+    entry = dict(entry)
     label = entry.pop("label", entry["name"])
     method: QualityMethod = create_method(entry.pop("name"), **entry)
     method(faces[:2])  # the first call allocates
@@ -44,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", type=Path, required=True, help="whose methods are measured")
     parser.add_argument("--faces", type=Path, required=True, help="zip of aligned 112 x 112 faces")
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"), help="where training/README puts weights")
     parser.add_argument("--batch_size", type=int, default=32, help="faces at once, and all that are measured")
     parser.add_argument("--repeats", type=int, default=3, help="that with the least CPU time counts")
     parser.add_argument("--difiqa", action=argparse.BooleanOptionalAction, default=True, help="DifFIQA as well")
@@ -51,7 +66,8 @@ def main() -> int:
     args = parser.parse_args()
     machine, faces = hardware(), read_faces(args.faces, args.batch_size)
     results = []
-    for entry in [*Experiment.read(args.experiment).methods, *(DIFIQA if args.difiqa else ())]:
+    entries = (with_weights(entry, args.runs) for entry in Experiment.read(args.experiment).methods)
+    for entry in [*filter(None, entries), *(DIFIQA if args.difiqa else ())]:
         results.append(measure(entry, faces, args.repeats))
         print(results[-1], file=sys.stderr, flush=True)
     result = {
