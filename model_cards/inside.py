@@ -9,9 +9,9 @@ METHODS = ("norm", "ser-fiq", "grafiqs", "prefiqs", "froq")
 SHIPPED = "the shipped one"
 INSIDE = """## Another recogniser inside
 
-Methods that ask a recogniser and learn nothing, by the one they ask ([inside.json](experiments/inside.json)). LFW / CFP-FP,
-pAUC(.3), the mean over the recognisers that compare; the tables by benchmark have intervals, and milliseconds, which
-were measured on another machine (`bench-inside.json`) than those of the other methods.
+Methods that ask a recogniser and learn nothing, by the one they ask ([inside.json](experiments/inside.json)). LFW /
+CFP-FP, pAUC(.3), the mean over the recognisers that compare; the tables by benchmark have intervals, and milliseconds,
+which were measured on another machine (`bench-inside.json`) than those of the other methods.
 
 {table}
 

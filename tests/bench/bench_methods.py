@@ -25,7 +25,7 @@ DIFIQA = (
 
 
 def with_weights(entry: str | dict, runs: Path) -> dict | None:
-    """The entry, with weights from `runs/LABEL` for one whose scores the experiment recalls; None where they are not."""
+    """The entry; with weights of `runs/LABEL` where the experiment recalls scores, None where there are none."""
     entry = {"name": entry} if isinstance(entry, str) else dict(entry)
     if "recall" not in entry or not method_class(entry["name"]).has_weights:
         return {key: value for key, value in entry.items() if key != "recall"}
