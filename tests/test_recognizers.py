@@ -133,3 +133,10 @@ def test_one_import_serves_the_auto_classes():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "IResNetConfig", result.stderr
+
+
+def test_a_part_in_training_mode_is_named():
+    recognizer = toy_recognizer()
+    recognizer.get_submodule("blocks.0").train()
+    with pytest.raises(ValueError, match=r"in its part blocks\.0, is in training mode"):
+        embed(recognizer, toy_faces(1))

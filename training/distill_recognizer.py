@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -21,7 +20,7 @@ from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
 from difiqa_hf.recognizers import load_recognizer
 from images import settle, to_pixel_values
-from loop import finish_checkpoint, learning_rate, resume, save_state
+from loop import check_gradient, finish_checkpoint, learning_rate, new_accelerator, resume, save_state
 from start import RunStopped, count, positive, start
 from views import views_and_targets
 
@@ -130,7 +129,7 @@ def distillation_loss(embeddings: Tensor, targets: Tensor, typical_length: float
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     set_seed(args.seed)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
+    accelerator = new_accelerator(args.mixed_precision)
     output = Path(args.output_dir)
     cache = Path(args.cache_dir or output / "views")
     cache.mkdir(parents=True, exist_ok=True)
@@ -176,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
         if not torch.isfinite(loss):
             raise RunStopped(f"loss is {loss.item()} at step {step}; the last checkpoint in {output} is intact")
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(student.parameters(), 5.0)
+        check_gradient(accelerator, accelerator.clip_grad_norm_(student.parameters(), 5.0), step + 1, output)
         optimizer.step()
         optimizer.zero_grad()
         average.update_parameters(accelerator.unwrap_model(student))
@@ -185,7 +184,7 @@ def main(argv: list[str] | None = None) -> None:
             entry = {"step": step + 1} | {name: round(part.item(), 5) for name, part in parts.items()}
             print(json.dumps(entry), file=log, flush=True)
         if (step + 1) % args.checkpointing_steps == 0 or step + 1 == args.max_train_steps:
-            marker = save_state(accelerator, output, step + 1, args.checkpointing_steps)
+            marker = save_state(accelerator, output, step + 1)
             if log:
                 average.module.save_pretrained(output / "recognizer")
                 finish_checkpoint(output, marker)

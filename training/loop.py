@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
+from torch import Tensor
 
 from start import RunStopped
 
@@ -28,15 +30,41 @@ def resume(accelerator: Accelerator, output: Path) -> int:
     return last["step"]
 
 
+def new_accelerator(mixed_precision: str, **options: Any) -> Accelerator:
+    """An accelerator that leaves schedules to us.
+
+    Raises:
+        ValueError: for float16 on a CPU, where accelerate would leave it out in silence.
+    """
+    accelerator = Accelerator(mixed_precision=mixed_precision, step_scheduler_with_optimizer=False, **options)
+    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("--mixed_precision fp16 needs an accelerator, this is a CPU; bf16 and no work here")
+    return accelerator
+
+
+def check_gradient(accelerator: Accelerator, norm: Tensor | None, step: int, output: Path) -> None:
+    """Stop before a gradient that is not finite reaches the weights; float16's scaler skips such steps by itself.
+
+    Raises:
+        RunStopped: with what is still good.
+    """
+    if norm is not None and accelerator.scaler is None and not torch.isfinite(norm):
+        raise RunStopped(
+            f"the gradient of step {step} is {norm.item()}; the last checkpoint in {output}, of step "
+            f"{last_checkpoint(output)['step']}, is intact. Lower the learning rate, or leave out --mixed_precision"
+        )
+
+
 def last_checkpoint(output: Path) -> dict:
     """Step and folder of the newest complete checkpoint; step 0 if there is none."""
     marker = output / "last_checkpoint.json"
     return json.loads(marker.read_text()) if marker.exists() else {"step": 0}
 
 
-def save_state(accelerator: Accelerator, output: Path, step: int, every: int) -> dict:
+def save_state(accelerator: Accelerator, output: Path, step: int) -> dict:
     """Write the training state into one of two folders that take turns; returns the marker for `finish_checkpoint`."""
-    folder = f"state-{step % (2 * every)}"
+    folder = "state-1" if last_checkpoint(output).get("folder") == "state-0" else "state-0"
+    accelerator.wait_for_everyone()  # until all have read which one is free
     with named_write_errors(output, step):
         accelerator.save_state(str(output / folder))
     return {"step": step, "folder": folder}

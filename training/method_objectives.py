@@ -180,10 +180,11 @@ class Margin(nn.Module):
 
     def forward(self, embeddings: Tensor, classes: Tensor, margin: Tensor | float) -> Tensor:
         """Cross entropy of s cos(theta + m) for the own class against s cos(theta) for the others, a scalar."""
-        cosine = (F.normalize(embeddings.float()) @ F.normalize(self.centres).T).clamp(-1 + 1e-6, 1 - 1e-6)
-        own = classes[:, None]
-        moved = torch.cos(cosine.gather(1, own)[:, 0].arccos() + margin)
-        return F.cross_entropy(self.scale * cosine.scatter(1, own, moved[:, None]), classes)
+        with torch.autocast(embeddings.device.type, enabled=False):  # 1 - 1e-6 is 1 in bfloat16, where arccos is steep
+            cosine = (F.normalize(embeddings.float()) @ F.normalize(self.centres).T).clamp(-1 + 1e-6, 1 - 1e-6)
+            own = classes[:, None]
+            moved = torch.cos(cosine.gather(1, own)[:, 0].arccos() + margin)
+            return F.cross_entropy(self.scale * cosine.scatter(1, own, moved[:, None]), classes)
 
 
 class CRFIQA(Objective):
@@ -199,7 +200,9 @@ class CRFIQA(Objective):
 
     def forward(self, batch):
         out, classes = self.network(batch["pixel_values"]), batch["identities"]
-        target = labels.classifiability(out.embeddings.detach(), self.margin.centres.detach(), classes, self.form)
+        embeddings, centres = out.embeddings.detach().float(), self.margin.centres.detach()
+        with torch.autocast(embeddings.device.type, enabled=False):
+            target = labels.classifiability(embeddings, centres, classes, self.form)
         return self.margin(out.embeddings, classes, 0.5) + 10 * losses.classifiability_loss(out.quality, target)
 
 

@@ -24,7 +24,17 @@ from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import DiffusionSamples, HubImages, hold_out, read_images, settle
-from loop import continue_log, finish_checkpoint, learning_rate, named_write_errors, publish, resume, save_state
+from loop import (
+    check_gradient,
+    continue_log,
+    finish_checkpoint,
+    learning_rate,
+    named_write_errors,
+    new_accelerator,
+    publish,
+    resume,
+    save_state,
+)
 from start import RunStopped, start
 from validate_ddpm import sample_grid, validate
 
@@ -101,10 +111,9 @@ def resolve(args: argparse.Namespace, accelerator: Accelerator, count: int, unet
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(__doc__, argv)
     output = Path(args.output_dir)
-    accelerator = Accelerator(
-        mixed_precision=args.mixed_precision,
+    accelerator = new_accelerator(
+        args.mixed_precision,
         gradient_accumulation_steps=args.gradient_accumulation_steps,
-        step_scheduler_with_optimizer=False,
         log_with=None if args.logger == "none" else args.logger,
         project_dir=output,
     )
@@ -181,7 +190,7 @@ class Run:
                 accelerator.backward(loss)
                 losses, since = losses + loss.detach(), since + 1
                 if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(self.unet.parameters(), args.max_grad_norm)
+                    norm = accelerator.clip_grad_norm_(self.unet.parameters(), args.max_grad_norm)
                     self.set_learning_rate(step)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
@@ -195,6 +204,7 @@ class Run:
             if step % 10 == 0 or saving:  # asking for the loss makes an accelerator wait
                 mean = accelerator.reduce(losses / since, "mean").item()
                 self.check(mean, step)
+                check_gradient(accelerator, norm, step, self.output)
                 self.report(log, step, {"loss": mean})
                 since, losses = 0, torch.zeros_like(losses)
             if len(self.held_out) and (step % args.validation_steps == 0 or step == args.max_train_steps):
@@ -244,7 +254,7 @@ class Run:
 
     def save(self, step: int) -> None:
         """Write the training state, then the averaged and the raw weights, then the marker that makes them count."""
-        marker = save_state(self.accelerator, self.output, step, self.args.checkpointing_steps)
+        marker = save_state(self.accelerator, self.output, step)
         self.write_weights("unet_raw", step)
         with self.averaged():
             self.write_weights("unet", step)

@@ -5,9 +5,11 @@ set; without it, scores on that set mean nothing. The same command continues an 
 """
 
 import argparse
+import inspect
 import json
 import time
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +19,7 @@ from torch import Tensor
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.recognizers import load_recognizer, weights_revision
 from images import settle, to_pixel_values
-from loop import finish_checkpoint, learning_rate, resume, save_state
+from loop import check_gradient, continue_log, finish_checkpoint, learning_rate, new_accelerator, resume, save_state
 from method_objectives import OBJECTIVES, Objective, Run
 from people import batches, read_people
 from start import RunStopped, positive, start
@@ -62,13 +64,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache_dir", type=Path, help="what frozen networks say of the images, for several methods; "
                         "OUTPUT_DIR/cache if left out")  # fmt: skip
     parser.add_argument("--epochs", type=positive, help="instead of the preset's")
-    parser.add_argument("--options", type=json.loads, default={}, metavar="JSON",
+    parser.add_argument("--options", type=json_object, default={}, metavar="JSON",
                         help="of the objective, see method_objectives.py: '{\"distillation\": 20}'")  # fmt: skip
     parser.add_argument("--max_train_steps", type=positive, help="stop earlier, for a try; the schedule stays")
     parser.add_argument("--checkpointing_steps", type=positive, default=100)
     parser.add_argument("--mixed_precision", choices=("no", "bf16", "fp16"), default="no")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
+
+
+def json_object(text: str) -> dict:
+    """The value of --options."""
+    value = json.loads(text)  # argparse says what a ValueError means
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'must be an object such as {{"distillation": 20}}, found {text}')
+    return value
 
 
 def resolve(args: argparse.Namespace) -> dict:
@@ -88,9 +98,20 @@ def rate(preset: dict, step: int, total: int) -> float:
 
 
 def build(run: Run, method: str, options: dict) -> Objective:
+    """The objective with its options.
+
+    Raises:
+        ValueError: for those that it does not have, or of another type than they have there.
+    """
+    parameters = inspect.signature(OBJECTIVES[method]).parameters
+    for name, value in options.items():
+        kind = parameters[name].annotation if name in parameters else None
+        fitting = (int, float) if kind is float else kind
+        if kind in (bool, float, str) and (not isinstance(value, fitting) or isinstance(value, bool) != (kind is bool)):
+            raise ValueError(f"{method} takes a {kind.__name__} as {name}, found {value!r}; see method_objectives.py")
     try:
         return OBJECTIVES[method](run, **options).to(memory_format=torch.channels_last)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise ValueError(f"{method} does not take {options}: {error}; see method_objectives.py") from error
 
 
@@ -112,14 +133,14 @@ def make_batch(run: Run, columns: dict[str, Tensor], rows: Tensor, seed: int, de
     return {name: value.to(device) for name, value in (batch | {"identities": run.people.identities[rows]}).items()}
 
 
-def learn(objective: Objective, optimizer, batch: dict[str, Tensor], accelerator: Accelerator) -> float:
-    """One step; returns the loss before it."""
+def learn(objective: Objective, optimizer, batch: dict[str, Tensor], accelerator: Accelerator, step: int, output: Path):
+    """One step; returns the loss before it, a float."""
     with accelerator.autocast():
         loss = objective(batch)
     if not torch.isfinite(loss):
-        raise RunStopped(f"the loss is {loss.item()}; the last checkpoint is intact")
+        raise RunStopped(f"the loss of step {step} is {loss.item()}; the last checkpoint is intact")
     accelerator.backward(loss)
-    accelerator.clip_grad_norm_(objective.parameters(), 5.0)
+    check_gradient(accelerator, accelerator.clip_grad_norm_(objective.parameters(), 5.0), step, output)
     optimizer.step()
     optimizer.zero_grad()
     return loss.item()
@@ -138,7 +159,10 @@ def train(objective: Objective, run: Run, preset: dict, accelerator: Accelerator
     last = min(total, args.max_train_steps or total)
     objective, optimizer = accelerator.prepare(objective, build_optimizer(objective, preset))
     first, losses = resume(accelerator, args.output_dir), []
-    started, worked = time.perf_counter(), time.process_time()
+    log = continue_log(args.output_dir / "log.jsonl", first) if accelerator.is_main_process else None
+    before = read_log(args.output_dir)[-1:] if log else []
+    started = time.perf_counter() - sum(line["seconds"] for line in before)
+    worked = time.process_time() - sum(line["cpu_seconds"] for line in before)
     objective.train()
     for done in range(first + 1, last + 1):
         epoch, index = divmod(done - 1, per_epoch)
@@ -148,41 +172,40 @@ def train(objective: Objective, run: Run, preset: dict, accelerator: Accelerator
             group["lr"] = rate(preset, done - 1, total)
         seed = stable_seed(args.seed, "mirrored", done - 1, share[0])
         batch = make_batch(run, columns, rows[index], seed, accelerator.device)
-        losses.append(learn(objective, optimizer, batch, accelerator))
-        if accelerator.is_main_process and (done % LOG_EVERY == 0 or done in (per_epoch, last)):
-            report(args.output_dir, {
+        losses.append(learn(objective, optimizer, batch, accelerator, done, args.output_dir))
+        if log and (done % LOG_EVERY == 0 or done in (per_epoch, last)):
+            report(log, {
                 "step": done,
                 "of": total,
                 "loss": sum(losses) / len(losses),
-                "seconds": round(time.perf_counter() - started, 1),  # since the start of this process
+                "seconds": round(time.perf_counter() - started, 1),  # of all starts, up to their last lines
                 "cpu_seconds": round(time.process_time() - worked, 1),
             })  # fmt: skip
             losses = []
         if done % args.checkpointing_steps == 0 or done == last:
-            marker = save_state(accelerator, args.output_dir, done, args.checkpointing_steps)
+            marker = save_state(accelerator, args.output_dir, done)
             if accelerator.is_main_process:
                 finish_checkpoint(args.output_dir, marker)
-    return last
+    return max(first, last)
 
 
-def report(output: Path, entry: dict) -> None:
+def report(log: TextIO, entry: dict) -> None:
     """A line of the log, on the screen too."""
-    with (output / "log.jsonl").open("a") as log:
-        print(json.dumps(entry), file=log)
+    print(json.dumps(entry), file=log, flush=True)
     print(json.dumps(entry), flush=True)
 
 
 def read_log(output: Path) -> list[dict]:
-    """The first and the last line of the log: losses, and how long it took."""
+    """The first and the last line of the log, if any: losses, and how long it took."""
     lines = (output / "log.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in (lines[0], lines[-1])]
+    return [json.loads(line) for line in (*lines[:1], *lines[-1:])]
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     preset = resolve(args)
     set_seed(args.seed)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
+    accelerator = new_accelerator(args.mixed_precision)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     places = ("output_dir", "cache_dir", "max_train_steps", "checkpointing_steps")
     settings = {key: value for key, value in vars(args).items() if key not in places}

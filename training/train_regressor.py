@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import settle, to_pixel_values
-from loop import continue_log, finish_checkpoint, resume, save_state
+from loop import continue_log, finish_checkpoint, new_accelerator, resume, save_state
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
 from start import RunStopped, positive, start
@@ -110,7 +109,7 @@ def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], 
     """One pass over `rows`; returns the mean loss."""
     model.train()
     generator = torch.Generator().manual_seed(stable_seed(seed, "mirror", epoch))
-    total = 0.0
+    total, finite = 0.0, True
     for part in rows:
         views = data["views"][part]
         if recipe.misalign:
@@ -127,13 +126,16 @@ def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], 
             labels = optimised_labels(labels, output.embeddings, centres, recipe.identity)
         loss = regression_loss(output.quality.float(), output.embeddings, labels, teacher, recipe)
         accelerator.backward(loss)
-        accelerator.clip_grad_norm_(model.parameters(), 5.0)
+        finite &= bool(torch.isfinite(accelerator.clip_grad_norm_(model.parameters(), 5.0))) or bool(accelerator.scaler)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
         total += loss.item()
-    if not math.isfinite(total):
-        raise RunStopped(f"the mean loss of epoch {epoch + 1} is {total / len(rows)}; the last checkpoint is intact")
+    if not (math.isfinite(total) and finite):
+        raise RunStopped(
+            f"the mean loss of epoch {epoch + 1}, {total / len(rows)}, or one of its gradients is not finite; the last "
+            "checkpoint is intact. Lower the learning rate"
+        )
     return total / len(rows)
 
 
@@ -142,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     recipe = RECIPES[args.recipe]
     recipe = replace(recipe, epochs=args.epochs) if args.epochs else recipe
     set_seed(args.seed)
-    accelerator = Accelerator(mixed_precision=args.mixed_precision, step_scheduler_with_optimizer=False)
+    accelerator = new_accelerator(args.mixed_precision)
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     settle(output / "training_config.json", vars(args) | {"resolved": asdict(recipe)}, free=("output_dir",))
@@ -194,7 +196,7 @@ def main(argv: list[str] | None = None) -> None:
         }
         print(json.dumps(entry), file=log, flush=True)
         print(json.dumps(entry), flush=True)
-        marker = save_state(accelerator, output, epoch + 1, 1)
+        marker = save_state(accelerator, output, epoch + 1)
         accelerator.unwrap_model(model).save_pretrained(output / "regressor")
         finish_checkpoint(output, marker)
 

@@ -15,8 +15,7 @@ def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
         ValueError: if the result is not a finite (batch, dim) tensor, or the recogniser is in training mode, in which
             dropout and BatchNorm would make an embedding depend on chance and on its neighbours.
     """
-    if isinstance(recognizer, nn.Module) and recognizer.training:
-        raise ValueError(f"the recogniser {type(recognizer).__name__} is in training mode; call its eval() first")
+    check_evaluates(recognizer)
     output = recognizer(pixel_values)
     embeddings = output if isinstance(output, Tensor) else getattr(output, "embeddings", None)
     if not isinstance(embeddings, Tensor):
@@ -31,3 +30,17 @@ def embed(recognizer: Callable, pixel_values: Tensor) -> Tensor:
             "check the range of pixel_values and the precision of the recogniser"
         )
     return embeddings.float()
+
+
+def check_evaluates(recognizer: Callable) -> None:
+    """Refuse a recogniser of which any part is in training mode.
+
+    Raises:
+        ValueError: naming the part.
+    """
+    for name, module in recognizer.named_modules() if isinstance(recognizer, nn.Module) else ():
+        if module.training:
+            part = f", in its part {name}," if name else ""
+            raise ValueError(
+                f"the recogniser {type(recognizer).__name__}{part} is in training mode; call its eval() first"
+            )

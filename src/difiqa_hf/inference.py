@@ -67,7 +67,7 @@ def _fold(model: nn.Module, convolution: str, norm: str) -> None:
     conv, bn = model.get_submodule(convolution), model.get_submodule(norm)
     statistics = bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
     conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
-    model.set_submodule(norm, nn.Identity())
+    model.set_submodule(norm, nn.Identity().eval())
 
 
 def _tensors(output: Mapping) -> list[Tensor]:

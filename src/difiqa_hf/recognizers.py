@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from difiqa_hf.conversion.recognizers import convert_recognizer
-from difiqa_hf.embedding import embed  # noqa: F401  asked for here
+from difiqa_hf.embedding import check_evaluates, embed  # noqa: F401  asked for here
 from difiqa_hf.hub.fetch import fetch, variant_of, weights_in
 
 SHIPPED = Path(__file__).parent / "checkpoints" / "difiqa" / "recognizer"
@@ -133,19 +133,23 @@ def check_opens_before_head(recognizer: Callable, name: str) -> None:
             f"{name} repeats only the last layer of a recogniser, but {type(recognizer).__name__} has no "
             f"{' and no '.join(missing)}; use one of difiqa_hf.models, or give yours these two halves of its forward"
         )
-    if getattr(recognizer, "training", False):
-        raise ValueError(f"the recogniser {type(recognizer).__name__} is in training mode; call its eval() first")
+    check_evaluates(recognizer)
 
 
 @contextmanager
-def recorded(modules: Mapping[str, nn.Module], inputs: bool = False) -> Iterator[dict[str, Tensor]]:
-    """What goes through `modules` while the context lasts: name -> output, or first input, of the latest call."""
+def recorded(
+    modules: Mapping[str, nn.Module], inputs: bool = False, of: Callable[[Tensor], Tensor] = lambda value: value
+) -> Iterator[dict[str, Tensor]]:
+    """What goes through `modules` while the context lasts: name -> output, or first input, of the latest call.
+
+    `of` is taken at once: what a module returned may be overwritten by the next one.
+    """
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable:
         if inputs:
-            return lambda module, arguments: seen.__setitem__(name, arguments[0])
-        return lambda module, arguments, output: seen.__setitem__(name, output)
+            return lambda module, arguments: seen.__setitem__(name, of(arguments[0]))
+        return lambda module, arguments, output: seen.__setitem__(name, of(output))
 
     handles = [
         module.register_forward_pre_hook(keep(name)) if inputs else module.register_forward_hook(keep(name))

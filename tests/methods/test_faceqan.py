@@ -59,3 +59,9 @@ def test_quality_in_closed_form():
 def test_impossible_options_are_refused():
     with pytest.raises(ValueError, match="at least 1, found 0, 5 and 32"):
         create_method("faceqan", recognizer=toy_recognizer(), num_repeats=0)
+
+
+@pytest.mark.parametrize("wrong", [{"power": float("nan")}, {"power": -1}, {"epsilon": 0}])
+def test_options_that_leave_the_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="epsilon and power must be above 0"):
+        create_method("faceqan", recognizer=toy_recognizer(), **wrong)

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from difiqa_hf.cli import main
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.froq import choose_layers, spearman
 from toys import toy_faces, toy_recognizer
@@ -67,3 +69,22 @@ def test_not_calibrated_too_few_images_another_recogniser(tmp_path):
         create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)
     with pytest.raises(ValueError, match="a function shows none"):
         create_method("froq", recognizer=lambda x: x.flatten(1))
+
+
+def test_maps_that_the_next_layer_overwrites_count_as_they_were():
+    """ReLU in place, as in many released networks, against out of place."""
+    x, networks = toy_faces(12), []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 4, 3, 4), nn.ReLU(inplace), nn.Conv2d(4, 8, 3, 4), nn.ReLU(inplace), nn.Flatten()]
+        networks.append(nn.Sequential(*layers).eval())
+    apart, overwritten = (create_method("froq", recognizer=network) for network in networks)
+    norms = [method._norms(x, {"0": method.recognizer[0]}) for method in (apart, overwritten)]
+    torch.testing.assert_close(*norms)
+
+
+def test_the_command_line_says_so_before_it_writes(tmp_path, capsys):
+    assert main(["score", str(tmp_path), "--method", "froq", "-o", str(tmp_path / "scores.csv")]) == 1
+    assert "FROQ is not calibrated" in capsys.readouterr().err and not [*tmp_path.iterdir()]
+    with pytest.raises(ValueError, match="at least 1, found 0 and 32"):
+        create_method("froq", recognizer=toy_recognizer()).calibrate(toy_faces(12), max_layers=0)

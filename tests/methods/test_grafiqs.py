@@ -79,3 +79,24 @@ def test_impossible_options_are_refused(options, message):
 def test_a_layer_behind_every_batch_norm_is_refused():
     with pytest.raises(ValueError, match="no BatchNorm comes after 'norm'"):
         create_method("grafiqs", recognizer=toy_recognizer(), layer="norm")(toy_faces(1))
+
+
+class Contained(nn.Module):
+    """Its layers stand in a container that is never called."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 3, 4), nn.BatchNorm2d(4)])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x.mean((2, 3))
+
+
+def test_a_layer_that_returns_nothing_is_refused():
+    with pytest.raises(ValueError, match="'layers' returns no tensor when an image is embedded"):
+        create_method("grafiqs", recognizer=Contained().eval(), layer="layers")(toy_faces(1))
+    for layer in ("", "nothing"):
+        with pytest.raises(ValueError, match=f"no module '{layer}' in"):
+            create_method("grafiqs", recognizer=toy_recognizer(), layer=layer)

@@ -10,7 +10,7 @@ from torch.nn.utils import prune as torch_prune
 
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.prefiqs import prune
-from toys import toy_faces, toy_recognizer
+from toys import toy_faceqgen, toy_faces, toy_recognizer
 
 
 def weights(model):
@@ -61,3 +61,22 @@ def test_impossible_options_are_refused():
         create_method("prefiqs", recognizer=lambda x: x.flatten(1))
     with pytest.raises(ValueError, match="found 1 and 'global'"):
         create_method("prefiqs", recognizer=toy_recognizer(), sparsity=1)
+
+
+def test_other_options_are_another_revision():
+    """A threshold card of one pruning does not fit another; repeats only change the error."""
+    recognizer = toy_recognizer()
+    usual = create_method("prefiqs", recognizer=recognizer)
+    others = [create_method("prefiqs", recognizer=recognizer, **o) for o in ({"sparsity": 0.1}, {"scope": "layer"})]
+    assert len({usual.revision, *(other.revision for other in others)}) == 3
+    assert create_method("prefiqs", recognizer=recognizer, sparsity=0.4).revision == usual.revision
+    more = create_method("ser-fiq", recognizer=recognizer, num_repeats=7)
+    assert more.revision == usual.revision
+
+
+def test_percentiles_are_those_of_the_usual_options():
+    network = toy_faceqgen()
+    network.config.reference_quantiles = [0.0, 0.5, 1.0]
+    usual, other = (create_method("faceqgen", checkpoint=network, measure=m) for m in ("ssim", "mse"))
+    assert usual.percentile(0.5) == 50 and other.percentile(0.5) is None and other.quantile_card() is None
+    assert usual.revision != other.revision

@@ -8,6 +8,7 @@ from argparse import Namespace
 import datasets
 import pytest
 import torch
+from accelerate import Accelerator
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.state import AcceleratorState, PartialState
 from launching import TRAINING, kill_when, ok, run, write_faces
@@ -19,7 +20,8 @@ from toys import toy_faces, toy_recognizer
 
 import train_difiqa_ddpm as script  # isort: skip
 from images import HubImages, hold_out  # isort: skip
-from loop import continue_log, publish  # isort: skip
+from loop import check_gradient, continue_log, publish  # isort: skip
+from start import RunStopped  # isort: skip
 from validate_ddpm import psnr, validate  # isort: skip
 
 FLAGS = ["--model", "toy", "--train_batch_size", "2", "--checkpointing_steps", "3", "--dataloader_num_workers", "0",
@@ -275,3 +277,20 @@ def test_files_are_published_one_by_one(tmp_path):
 def test_configurations_are_what_accelerate_reads(path):
     config = load_config_from_file(str(path))
     assert config.num_processes >= 2 and config.mixed_precision == "bf16"
+
+
+def test_the_only_good_checkpoint_is_never_written_over(train, tmp_path):
+    """Whatever --checkpointing_steps was before."""
+    train(tmp_path, "--max_train_steps", 6, "--checkpointing_steps", 3)
+    good = json.loads((tmp_path / "last_checkpoint.json").read_text())["folder"]
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / good).iterdir()}
+    train(tmp_path, "--max_train_steps", 8, "--checkpointing_steps", 4)
+    assert json.loads((tmp_path / "last_checkpoint.json").read_text())["folder"] != good
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / good).iterdir()} == before
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_is_saved(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    check_gradient(accelerator, torch.tensor(1.0), 3, tmp_path)
+    with pytest.raises(RunStopped, match=r"the gradient of step 3 is nan; the last checkpoint in .*, of step 0, is"):
+        check_gradient(accelerator, torch.tensor(float("nan")), 3, tmp_path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -24,6 +25,14 @@ from method_objectives import OBJECTIVES, Margin  # noqa: E402
 from people import left_out, read_people  # noqa: E402
 
 PEOPLE = {"anna": 4, "bert": 3, "carl": 4, "only": 1, "overlap": 2}
+
+
+@pytest.fixture(autouse=True)
+def _precision_is_free():
+    """accelerate settles it once a process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +201,48 @@ def test_margin_is_arcfaces():
         logits[i, own] = 2 * torch.cos(torch.arccos(cosine[i, own]) + 0.5)
     expected = torch.nn.functional.cross_entropy(logits, classes)
     torch.testing.assert_close(head(x, classes, 0.5), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("lightqnet", '{"width": "x"}', "lightqnet does not take .*see method_objectives"),
+        ("lightqnet", '{"distillation": "x"}', "lightqnet takes a float as distillation, found 'x'"),
+        ("lightqnet", '{"hard": 1}', "lightqnet takes a bool as hard, found 1"),
+        ("magface", '{"regulariser": true}', "magface takes a float as regulariser, found True"),
+    ],
+)
+def test_options_of_another_type_are_refused(root, tmp_path, method, options, said):
+    with pytest.raises(ValueError, match=said):
+        train_method.main(arguments(root, tmp_path, method, "--options", options))
+
+
+def test_options_are_an_object(root, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train_method.main(arguments(root, tmp_path, "magface", "--options", "[1]"))
+    assert "must be an object such as" in capsys.readouterr().err
+
+
+def test_a_shorter_run_in_the_folder_of_a_longer_one_changes_nothing(root, tmp_path):
+    train_method.main(arguments(root, tmp_path, "pcnet"))
+    before = json.loads((tmp_path / "result.json").read_text())
+    train_method.main(arguments(root, tmp_path, "pcnet", "--max_train_steps", "1"))
+    assert json.loads((tmp_path / "result.json").read_text()) == before and before["steps"] == 2
+
+
+def test_float16_on_a_cpu_is_refused(root, tmp_path):
+    with pytest.raises(ValueError, match="fp16 needs an accelerator, this is a CPU"):
+        train_method.main(arguments(root, tmp_path, "pcnet", "--mixed_precision", "fp16"))
+
+
+@pytest.mark.parametrize("method", ["magface", "cr-fiqa"])
+def test_margins_learn_in_bfloat16(root, tmp_path, method):
+    train_method.main(arguments(root, tmp_path, method, "--mixed_precision", "bf16"))
+    assert all(value.isfinite().all() for value in weights(tmp_path).values())
+
+
+def test_the_margin_at_a_class_centre_has_a_slope_in_bfloat16():
+    margin, embeddings = Margin(torch.eye(8)), torch.eye(8).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        margin(embeddings, torch.arange(8), 0.5).backward()
+    assert embeddings.grad.isfinite().all() and margin.centres.grad.isfinite().all()

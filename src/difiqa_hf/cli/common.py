@@ -102,6 +102,7 @@ def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
     if args.preset is not None:
         options["preset"] = args.preset
     method = create_method(args.method, **options)
+    method.check_ready()
     images = "photographs, whose faces are found" if args.detect else "aligned crops"
     say(f"method {method.name} {method.revision}".rstrip() + f", device {device}; images are {images}")
     return method

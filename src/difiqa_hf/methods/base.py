@@ -1,5 +1,7 @@
 """What a quality method is: pixels in, one number per image out, and what a user must know about that number."""
 
+import hashlib
+import inspect
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -73,9 +75,28 @@ class QualityMethod(ABC):
         if cls.__doc__ and "parity" in vars(cls):
             cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    Parity: {cls.parity}.\n    "
 
+    def check_ready(self) -> None:  # noqa: B027  most are ready once they exist
+        """Raise ValueError, with what to do, if something is missing for `score`."""
+
     @abstractmethod
     def score(self, pixel_values: Tensor) -> Tensor:
         """Qualities (batch,) of `pixel_values` (batch, 3, 112, 112), RGB in [-1, 1], on the method's device."""
+
+    def _set_apart(self, **settings: Any) -> None:
+        """Scores by other options than the class's own are other scores, as of other weights: no percentiles of those.
+
+        The number of repeats only changes the error.
+        """
+        defaults = inspect.signature(type(self)).parameters
+        changed = {
+            name: value
+            for name, value in settings.items()
+            if name != "num_repeats" and value != defaults[name].default
+        }
+        if changed:
+            named = [self.revision, *(f"{name}={value}" for name, value in sorted(changed.items()))]
+            self.revision = self.revision and hashlib.sha256("-".join(named).encode()).hexdigest()[:12]
+            self._percentiles = None
 
     def percentile(self, quality: float) -> float | None:
         """Percentile (0 to 100) of a score on the checkpoint's reference set, or None where there is none."""
@@ -154,6 +175,7 @@ class RecognizerMethod(QualityMethod):
         self.recognizer = resolve_recognizer(recognizer, device)
         self.device, self.seed = device, seed
         self.revision = weights_revision(self.recognizer)
+        self._set_apart(**settings)
         if self.is_stochastic:
             settings["seed"] = seed
         shown = [f"{key}={value}" for key, value in settings.items()]

@@ -18,7 +18,8 @@ class FaceQAN(RecognizerMethod):
         num_iterations: l, cosines recorded for each copy, one before every step.
         epsilon: half-width of the random start and length of a step, in units of the range [0, 1].
         power: p, which spreads the scores.
-        batch_size: copies that go through the recogniser at once; changes speed and memory, not the scores.
+        batch_size: copies that go through the recogniser at once; changes speed and memory, and scores by 1e-4 at most
+            (signs of gradients near zero turn with the last digit).
         seed: of the random starts.
         device: where to run.
 
@@ -55,6 +56,8 @@ class FaceQAN(RecognizerMethod):
                 "num_repeats, num_iterations and batch_size must be at least 1, "
                 f"found {num_repeats}, {num_iterations} and {batch_size}"
             )
+        if not (epsilon > 0 and power > 0):
+            raise ValueError(f"epsilon and power must be above 0, found {epsilon} and {power}")
         settings = dict(num_repeats=num_repeats, num_iterations=num_iterations, epsilon=epsilon, power=power)
         super().__init__(recognizer, device, seed, **settings)
         dtype = getattr(self.recognizer, "dtype", torch.float32)

@@ -39,6 +39,7 @@ class FaceQgen(NetworkMethod):
             raise ValueError(f"faceqgen needs a FaceQgenModel, found {type(self.model).__name__}")
         self.measure = measure
         self.fingerprint += f" measure={measure}"
+        self._set_apart(measure=measure)
 
     def score(self, pixel_values: Tensor) -> Tensor:
         x = pixel_values.to(self.device, torch.float32)

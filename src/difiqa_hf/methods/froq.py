@@ -70,12 +70,15 @@ class FROQ(RecognizerMethod):
         if checkpoint is not None:
             self._use(_read(checkpoint))
 
-    def score(self, pixel_values: Tensor) -> Tensor:
+    def check_ready(self) -> None:
         if self.calibration is None:
             raise ValueError(
                 "FROQ is not calibrated: call calibrate(pixel_values) with a few hundred ordinary faces, "
                 "or pass checkpoint=…, a folder of save_pretrained (--method froq=FOLDER)"
             )
+
+    def score(self, pixel_values: Tensor) -> Tensor:
+        self.check_ready()
         layers = {name: self.recognizer.get_submodule(name) for name in self.calibration.layers}
         return self._norms(pixel_values, layers).mean(1)
 
@@ -88,9 +91,11 @@ class FROQ(RecognizerMethod):
             batch_size: images at once.
 
         Raises:
-            ValueError: for fewer than 10 images, or if no layer follows the pseudo labels.
+            ValueError: for fewer than 10 images, no layers or no batch, or if no layer follows the pseudo labels.
         """
         check_pixel_values(pixel_values)
+        if min(max_layers, batch_size) < 1:
+            raise ValueError(f"max_layers and batch_size must be at least 1, found {max_layers} and {batch_size}")
         if len(pixel_values) < 10:
             raise ValueError(f"calibration needs at least 10 images, better hundreds, found {len(pixel_values)}")
         with torch.no_grad():
@@ -128,9 +133,9 @@ class FROQ(RecognizerMethod):
 
     def _norms(self, pixel_values: Tensor, modules: dict[str, nn.Module]) -> Tensor:
         """L2 norm (batch, layers) of each module's output."""
-        with recorded(modules) as outputs:
+        with recorded(modules, of=lambda output: output.float().flatten(1).norm(dim=1)) as norms:
             embed(self.recognizer, pixel_values.to(self.device))
-        return torch.stack([outputs[name].float().flatten(1).norm(dim=1) for name in modules], 1)
+        return torch.stack([norms[name] for name in modules], 1)
 
     def _stability(self, pixel_values: Tensor) -> Tensor:
         """Pseudo labels (batch,): mean cosine between the embedding and those of the perturbed image."""

@@ -16,12 +16,13 @@ class GraFIQs(RecognizerMethod):
             "blocks.5" of a MobileFaceNet (the authors use the four stages).
         batch_norm: "2d" as published; "1d" uses the BatchNorm1d of the embedding, for networks whose other BatchNorms
             are folded into convolutions: one vector has no variance, so only its distance from the mean is left.
-        batch_size: images that go through the recogniser at once; changes speed and memory, not the scores.
+        batch_size: images that go through the recogniser at once; changes speed and memory, and last digits.
         device: where to run.
         seed: accepted because every method takes it; without effect.
 
     The statistics are those of each image alone, and the losses are summed, so that the gradients of a batch are those
-    of its images. A larger gradient is a worse image: the sign is turned.
+    of its images. A larger gradient is a worse image: the sign is turned. Whether that holds is up to the recogniser:
+    with the shipped one, whose BatchNorms do not say what a good face is, blurred faces come out as better ones.
     """
 
     name = "grafiqs"
@@ -47,9 +48,11 @@ class GraFIQs(RecognizerMethod):
         super().__init__(recognizer, device, seed, layer=layer, batch_norm=batch_norm)
         self.layer, self.batch_size = layer, batch_size
         self._norms = _batch_norms(self.recognizer, batch_norm)
-        known = dict(self.recognizer.named_modules())
+        known = {name: module for name, module in self.recognizer.named_modules() if name}
         if layer != "image" and layer not in known:
-            raise ValueError(f"no module {layer!r} in {type(self.recognizer).__name__}; there are {sorted(known)[1:9]}")
+            raise ValueError(f"no module {layer!r} in {type(self.recognizer).__name__}; there are {sorted(known)[:8]}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, found {batch_size}")
         self._targets = {} if layer == "image" else {layer: known[layer]}
 
     def score(self, pixel_values: Tensor) -> Tensor:
@@ -62,7 +65,9 @@ class GraFIQs(RecognizerMethod):
             x = x.detach().requires_grad_()
             embed(self.recognizer, x)
             losses = [statistics_loss(inputs[name], norm) for name, norm in self._norms.items()]
-            target = outputs.get(self.layer, x)
+            target = x if self.layer == "image" else outputs.get(self.layer)
+            if not isinstance(target, Tensor):
+                raise ValueError(f"{self.layer!r} returns no tensor when an image is embedded; take another layer")
             (gradient,) = torch.autograd.grad(torch.stack(losses).mean(0).sum(), target, allow_unused=True)
         if gradient is None:
             raise ValueError(f"no BatchNorm comes after {self.layer!r}; take the gradient at an earlier layer")

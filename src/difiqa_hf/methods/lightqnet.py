@@ -40,10 +40,13 @@ class LightQNetQuality(NetworkMethod):
             raise ValueError(f"color_order must be 'rgb', 'bgr' or None, found {color_order!r}")
         self.color_order = color_order
         super().__init__(checkpoint, device)
+        if self.turned:
+            self._set_apart(color_order=color_order)
 
     def load(self, checkpoint) -> nn.Module:
         model = convert_lightqnet(checkpoint) if str(checkpoint).endswith(".pb") else super().load(checkpoint)
-        if self.color_order not in (None, model.config.color_order):
+        self.turned = self.color_order not in (None, model.config.color_order)
+        if self.turned:
             model = copy.copy(model)  # the same weights; the caller's model keeps its own order
             model.config = copy.deepcopy(model.config)
             model.config.color_order = self.color_order

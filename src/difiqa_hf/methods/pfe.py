@@ -35,6 +35,7 @@ class PFE(NetworkMethod):
         super().__init__(checkpoint, device)
         self.reduction = reduction
         self.fingerprint += f" reduction={reduction}"
+        self._set_apart(reduction=reduction)
 
     def score(self, pixel_values: Tensor) -> Tensor:
         log_variance = getattr(self.network(pixel_values.to(self.device)), "log_variance", None)

@@ -56,6 +56,7 @@ class FaceScorer:
         self.detector = FaceDetector(min_size=min_size) if detect is True else detect or None
         self.min_size, self.max_megapixels, self.batch_size = min_size, max_megapixels, batch_size
         self.method = _method(method, options)
+        self.method.check_ready()
         self._processor = FaceImageProcessor()
 
     def __call__(self, image: Any) -> Row:
