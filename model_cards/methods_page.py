@@ -24,7 +24,8 @@ a better image, always. To add one: a class in a file of its own and a line in `
 [RESULTS.md](../../../model_cards/RESULTS.md) has the figures of all on real benchmarks. Those that need training were
 trained once at a small scale, all on the same images, by the commands in [training](../../../training/README.md). All
 start from the same backbone, the shipped recogniser (an iResNet of 1.2 M parameters), but FaceQgen and LightQNet, which
-are networks of their own. Their weights are not shipped; recipes and hashes
+are networks of their own; where a recogniser makes the labels, it is mobilefacenet_webface600k, one of the four that
+compare in RESULTS.md. Their weights are not shipped; recipes and hashes
 ([training.json](../../../model_cards/results/training.json); CPU min: of the steps, without what frozen networks say of
 the images, 4 minutes once for all):
 

@@ -24,7 +24,8 @@ comparison and by person, thresholds, versions and hashes; `make table` makes th
 [shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json) and
 [methods-cfp-ff.json](experiments/methods-cfp-ff.json), all other methods on LFW, CFP-FP and CFP-FF (but FaceQAN);
 [inside.json](experiments/inside.json), those that ask a recogniser with four real ones inside. Elsewhere they ask the
-shipped one, which is weak. The trained ones stand in
+shipped one, which is weak, while those that were trained here learnt labels of mobilefacenet_webface600k, one of the
+four that compare: their lead is in part the label maker's. They stand in
 [methods](../src/difiqa_hf/methods/README.md). Scores image by image lie in `results/scores`, from which the experiments
 recall methods whose weights are not at hand (DifFIQA: one repeat, and preset fast). Two cells, drawn at random, are
 computed from the images once more by `tests/benchmarks/test_table_cell.py` (`make test-slow`).
