@@ -89,9 +89,7 @@ class QualityMethod(ABC):
         """
         defaults = inspect.signature(type(self)).parameters
         changed = {
-            name: value
-            for name, value in settings.items()
-            if name != "num_repeats" and value != defaults[name].default
+            name: value for name, value in settings.items() if name != "num_repeats" and value != defaults[name].default
         }
         if changed:
             named = [self.revision, *(f"{name}={value}" for name, value in sorted(changed.items()))]

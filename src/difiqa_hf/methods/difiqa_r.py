@@ -31,5 +31,6 @@ class DifFIQARegression(NetworkMethod):
             raise FileNotFoundError(f"this installation has no default checkpoint at {folder}; reinstall, or name one")
         model = super().load(folder)
         if not isinstance(model, DifFIQARegressor):
-            raise ValueError(f"{checkpoint} holds a {type(model).__name__}, not a DifFIQARegressor")
+            held = "the checkpoint is" if isinstance(checkpoint, nn.Module) else f"{checkpoint} holds"
+            raise ValueError(f"{held} a {type(model).__name__}, not a DifFIQARegressor")
         return model

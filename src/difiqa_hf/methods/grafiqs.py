@@ -95,10 +95,11 @@ def _batch_norms(recognizer, kind: str) -> dict[str, nn.Module]:
         for dimension, layer in (("2d", nn.BatchNorm2d), ("1d", nn.BatchNorm1d))
     }
     if not found[kind]:
-        other = "; batch_norm='1d' uses what there is" if kind == "2d" and found["1d"] else ""
+        count = len(found["1d"])
+        other = f", but {count} BatchNorm1d; batch_norm='1d' uses what there is" if kind == "2d" and count else ""
         raise ValueError(
             f"GraFIQs reads the statistics that BatchNorm{kind} layers keep of the training set, and "
-            f"{type(recognizer).__name__} has no such layer (folded into convolutions, or another normalisation), "
-            f"but {len(found['1d'])} BatchNorm1d{other}; or use a recogniser that has them"
+            f"{type(recognizer).__name__} has no such layer (folded into convolutions, or another normalisation)"
+            f"{other}; or use a recogniser that has them"
         )
     return found[kind]
