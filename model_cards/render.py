@@ -19,6 +19,7 @@ from reading import reading
 from speed_page import speed_page
 from tables import BENCHMARKS, PAGE, headline, label, read_results, results_section, summary
 from training_page import training_page
+from variants import ablations
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -125,6 +126,7 @@ def render() -> dict[Path, str]:
         summary=summary(rows),
         tables=results_section(rows),
         inside=inside_section(rows),
+        ablations=ablations(),
         protocols=protocols(),
     )
     files[HERE / "RESULTS.md"] = page

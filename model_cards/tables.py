@@ -56,6 +56,7 @@ stands above; below, DifFIQA(R)'s.
 {tables}
 
 {inside}
+{ablations}
 {protocols}"""
 CELLS = (
     "A cell: pAUC(.2) / **pAUC(.3)** [95 % bootstrap interval by comparison], lower is better; scores that say nothing "

@@ -9,12 +9,14 @@ from tables import BENCHMARKS, RESULTS
 
 ABLATIONS = """## What DifFIQA's parts are worth
 
-Table 4 of the paper, and what it leaves out: preset `fastest`, the denoiser that ships, {judge} inside where the
-line does not say otherwise ([the experiment](experiments/ablations.json)). pAUC(.3), the mean over {judges}
-recognisers, and the difference to the complete procedure with {judge} comparing
-[95 % interval, paired bootstrap by comparison].
+Table 4 of the paper: preset `fastest`, the denoiser that ships, {judge} inside
+([the experiment](experiments/ablations.json)). pAUC(.3), the mean over {judges} recognisers, and the difference to the
+complete procedure with {judge} comparing [95 % interval, paired bootstrap by comparison].
 
 {table}
+
+As in the paper, on its cross-pose set, flipping is what counts for poses. Unlike there, the forward pass and t make no
+difference that these comparisons can tell, and nothing is better than the mirror image alone.
 """
 
 
