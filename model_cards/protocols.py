@@ -5,13 +5,13 @@ from scipy.stats import spearmanr
 
 from tables import RESULTS, means, read_results
 
-NAMES = {"lfw": "LFW", "cfp-ff": "CFP-FF", "cfp-fp": "CFP-FP"}
+NAMES = {"lfw": "LFW", "cfp-ff": "CFP-FF", "cfp-fp": "CFP-FP", "lfw-xq-synthetic": "xq"}
 SECTION = """## By the exact protocol
 
 The same scores by `edc` (ISO/IEC 29794-1: genuine comparisons, one threshold, a step at every distinct quality), which
-is another figure: only the order can be compared. pAUC(.3) and place, the mean over the recognisers; experiments
-[edc.json](experiments/edc.json) and [edc-cfp-ff.json](experiments/edc-cfp-ff.json), intervals and all recognisers in
-`results/edc`.
+is another figure: only the order can be compared. pAUC(.3) and place, the mean over the recognisers; xq is
+lfw-xq-synthetic. Experiments [edc.json](experiments/edc.json), [edc-cfp-ff.json](experiments/edc-cfp-ff.json) and
+[edc-xq.json](experiments/edc-xq.json), intervals and all recognisers in `results/edc`.
 
 {lines}
 
