@@ -116,7 +116,7 @@ def test_a_killed_training_continues_at_the_last_epoch(work, tmp_path):
     train(work, tmp_path, *flags)
     whole = load_file(tmp_path / "regressor" / "model.safetensors")
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    (tmp_path / "last_checkpoint.json").write_text('{"step": 1, "folder": "state-1"}')
+    (tmp_path / "last_checkpoint.json").write_text('{"step": 1, "folder": "state-0"}')
     train(work, tmp_path, *flags)
     again = load_file(tmp_path / "regressor" / "model.safetensors")
     assert all(torch.equal(whole[key], again[key]) for key in whole)

@@ -106,7 +106,7 @@ def test_distillation_writes_a_recogniser(faces, tmp_path):
     # killed after step 2, and after step 4 was written but not yet pointed to
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     marker = tmp_path / "cut" / "last_checkpoint.json"
-    marker.write_text(json.dumps({"step": 2, "folder": "state-2"}))
+    marker.write_text(json.dumps({"step": 2, "folder": "state-0"}))
     ok(run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--output_dir", tmp_path / "cut"))
     assert json.loads(marker.read_text())["step"] == 4
     whole, cut = (load_file(tmp_path / name / "recognizer" / "model.safetensors") for name in ("whole", "cut"))
