@@ -19,7 +19,7 @@ READING = """## In ten sentences
 5. **Neither the blend of Eq. 6 nor training the denoiser lowers the errors beyond doubt**: untrained / trained with the
    blend / without it {on_cfp} on CFP-FP and {on_xq} with one side degraded (1,000 steps, a small network).
 6. **That DifFIQA is ahead of FaceQAN and SER-FIQ cannot be shown**: LFW {lfw}, CFP-FP {cfp},
-   CFP-FF {on_cfp_ff} (without FaceQAN); their intervals overlap everywhere.
+   CFP-FF {on_cfp_ff}; their intervals overlap everywhere.
 7. **That distillation saves three orders of magnitude holds nearly**: {paper_ms:,.0f} ms an image by the procedure as
    in the paper and {regressor_ms:.1f} by the regressor, {factor:,.0f} times, with a small denoiser; the paper has 867.
 8. **Most of the procedure's calls buy nothing**: {fast_calls:g} calls of the denoiser rank like the mean of a hundred
