@@ -46,10 +46,8 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	ln -sfn $(realpath $(wildcard $(SHARED)/data/*.zip $(SHARED)/weights/*.safetensors $(SHARED)/weights/lightqnet)) $(EXPERIMENTS)/data/
 	$(EVALUATE) --experiment $(EXPERIMENTS)/shipped.json -o model_cards/results
 	$(EVALUATE) --experiment $(EXPERIMENTS)/methods.json -o model_cards/results/methods
-	$(EVALUATE) --experiment $(EXPERIMENTS)/methods-cfp-ff.json -o model_cards/results/methods
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
 	$(EVALUATE) --experiment $(EXPERIMENTS)/edc.json -o model_cards/results/edc
-	$(EVALUATE) --experiment $(EXPERIMENTS)/edc-cfp-ff.json -o model_cards/results/edc
 	$(EVALUATE) --experiment $(EXPERIMENTS)/edc-xq.json -o model_cards/results/edc
 	$(BIN)/python model_cards/render.py
 	$(MAKE) figures

@@ -21,8 +21,8 @@ PAGE = """# Results
 
 Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `results/`, which hold curves, intervals by
 comparison and by person, thresholds, versions and hashes; `make table` makes them anew. Experiments:
-[shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json) and
-[methods-cfp-ff.json](experiments/methods-cfp-ff.json), all other methods on LFW, CFP-FP and CFP-FF;
+[shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json),
+all other methods on LFW, CFP-FF and CFP-FP;
 [inside.json](experiments/inside.json), those that ask a recogniser with four real ones inside. Elsewhere they ask the
 shipped one, which is weak, while those that were trained here learnt labels of mobilefacenet_webface600k, one of the
 four that compare: their lead is in part the label maker's. They stand in
