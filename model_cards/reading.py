@@ -48,10 +48,7 @@ def reading(rows: list[dict]) -> str:
         name: " / ".join(f"{pauc('denoisers', name, label):.3f}" for label in TRAINED)
         for name in ("cfp-fp", "lfw-xq-synthetic")
     }
-    beside = {
-        name: " / ".join(f"{found[m][name]:.3f}" for m in ("difiqa", "faceqan", "ser-fiq") if name in found[m])
-        for name in REAL
-    }
+    beside = {name: " / ".join(f"{found[m][name]:.3f}" for m in ("difiqa", "faceqan", "ser-fiq")) for name in REAL}
     return READING.format(
         place=place + 1,
         count=len(ranked),

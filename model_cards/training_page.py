@@ -190,15 +190,14 @@ def longer_section() -> str:
     """What more steps buy: loss, restored faces, errors."""
     run = json.loads((LONGER / "training.json").read_text())
     results, settings = evaluated(LONGER), run["settings"]
-    judges = judges_of(results)
+    judge = judges_of(results)[0]
     log = {row["step"]: row["loss"] for row in run["log"]}
     return LONG.format(
         steps=settings["max_train_steps"],
         losses=table(("step", *map(str, log)), [("loss", *(f"{loss:.3f}" for loss in log.values()))]),
         validation=validation_section(LONG_RUNS),
-        judge=judges[0],
-        judges=len(judges),
-        errors=variants("denoiser", results, judges[0]),
+        judge=judge,
+        errors=variants("denoiser", results, judge),
     )
 
 

@@ -21,7 +21,7 @@ difference that these comparisons can tell, and nothing is better than the mirro
 
 
 def ablations() -> str:
-    """Markdown: the section of DifFIQA's parts, timesteps and recognisers inside."""
+    """Markdown: the section of DifFIQA's parts and timesteps."""
     results = evaluated(RESULTS / "ablations")
     judges = judges_of(results)
     return ABLATIONS.format(judge=judges[0], judges=len(judges), table=variants("DifFIQA", results, judges[0]))
