@@ -64,7 +64,7 @@ CELLS = (
 )
 BASELINE = "difiqa-r"
 MARKS = (
-    f"▲ better, ▼ worse than `{BASELINE}` at the 5 % level (paired bootstrap by comparison); without mark the data "
+    f"▲ better, ▼ worse than `{BASELINE}` at the 5 % level (paired bootstrap by person); without mark the data "
     "cannot tell; · not compared with it."
 )
 

@@ -65,8 +65,8 @@ pAUC(.3), the mean over the recognisers that compare. Five epochs each; what shi
 
 {recipes}
 
-No recipe of the papers is ahead of the others everywhere; the one that mixes in mated similarities is ahead of them on
-every set.
+No recipe of the papers is ahead of the others everywhere. What ships is ahead of them on every set; how much of that is
+the mated half of its labels and how much its three more epochs, these figures do not tell.
 """
 LONG = """The run blend-100 with {steps:,} steps instead of 1,000: an hour and three quarters on one core, beside other
 work. The loss, the mean over the 500 steps before:

@@ -11,7 +11,7 @@ ABLATIONS = """## What DifFIQA's parts are worth
 
 Table 4 of the paper: preset `fastest`, the denoiser that ships, {judge} inside
 ([the experiment](experiments/ablations.json)). pAUC(.3), the mean over {judges} recognisers, and the difference to the
-complete procedure with {judge} comparing [95 % interval, paired bootstrap by comparison].
+complete procedure with {judge} comparing [95 % interval, paired bootstrap by person].
 
 {table}
 

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
@@ -22,6 +21,7 @@ from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import load_recognizer
 from images import read_images, to_pixel_values
 from start import positive, start
+from validate_ddpm import cosine_scheduler
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,7 +34,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--num_repeats", type=positive, default=1, help="n of Eq. 7 for the reference scores")
     parser.add_argument("--facts", help="JSON file whose `measured` entry for the checkpoint is replaced")
     parser.add_argument("--output_dir", required=True)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if (args.unet is None) == (args.regressor is None):
+        parser.error("give --unet or --regressor, one of the two")
+    return args
+
+
+def check_place(output: Path) -> None:
+    """Refuse a folder with anything else than an earlier assembly: every weight file below it will be rounded."""
+    assembled = (output / "model_index.json").exists() or (output / "preprocessor_config.json").exists()
+    if output.exists() and any(output.iterdir()) and not assembled:
+        raise ValueError(f"{output} holds other files than a checkpoint made by this script; name a new folder")
 
 
 def halve(folder: Path) -> None:
@@ -99,13 +109,18 @@ def measured_facts(folder: Path, args: argparse.Namespace) -> dict:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     output = Path(args.output_dir)
+    check_place(output)
+    everything = json.loads(Path(args.facts).read_text()) if args.facts else {}  # before hours of scoring
+    if not (source := Path(args.regressor or args.unet)).is_dir():
+        raise FileNotFoundError(f"{source} is no folder; need what the training wrote")
     if args.regressor:
         DifFIQARegressor.from_pretrained(args.regressor, dtype=torch.float32).save_pretrained(output)
         FaceImageProcessor().save_pretrained(output)
     else:
+        unet = PatchUNet2DModel.from_pretrained(args.unet)
         DifFIQAPipeline(
-            PatchUNet2DModel.from_pretrained(args.unet),
-            DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"),
+            unet,
+            cosine_scheduler(unet.config.num_train_timesteps),
             load_recognizer(args.recognizer),
             FaceImageProcessor(),
         ).save_pretrained(output)
@@ -119,7 +134,6 @@ def main(argv: list[str] | None = None) -> None:
         add_to_configuration(output / configuration, {"reference_quantiles": reference})
         facts |= {"reference_images": count, "score_1_percent": reference[1], "score_99_percent": reference[99]}
     if args.facts:
-        everything = json.loads(Path(args.facts).read_text())
         everything["checkpoints"][output.name]["measured"] = facts
         Path(args.facts).write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
 

@@ -42,6 +42,16 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
         parser.error("give --train_data or --dataset_name, one of the two")
     if args.patch_size and 112 % args.patch_size:
         parser.error(f"--patch_size {args.patch_size} does not divide the 112 pixels of a face")
+    if args.patch_size and args.model_config_name_or_path:
+        parser.error("the network of --model_config_name_or_path has a patch size; leave out --patch_size")
+    preset = MODELS[args.model]
+    halvings, side = len(preset["block_out_channels"]) - 1, 112 // (args.patch_size or preset["patch_size"])
+    if side % 2**halvings and not args.model_config_name_or_path:
+        parser.error(
+            f"--model {args.model} halves its maps of {side} pixels {halvings} times; take a smaller --patch_size"
+        )
+    if args.ddpm_num_steps < 5:
+        parser.error(f"DifFIQA works at t = 5, beyond --ddpm_num_steps {args.ddpm_num_steps}")
     if args.max_train_timestep > args.ddpm_num_steps:
         parser.error(f"--max_train_timestep {args.max_train_timestep} is beyond --ddpm_num_steps {args.ddpm_num_steps}")
     if args.logger != "none" and importlib.util.find_spec(args.logger) is None:

@@ -4,6 +4,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ UNREADABLE = (
     EOFError,
     struct.error,
     zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,  # a zip's encrypted member; one of an unknown compression (NotImplementedError) is its subclass
     Image.DecompressionBombError,
 )
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -135,15 +138,20 @@ def image_files(sources: Sequence[str]) -> Iterator[tuple[str, Callable[[], byte
     Nothing is read until a reader is called; it may then raise one of `UNREADABLE`.
 
     Raises:
-        FileNotFoundError, ValueError: for a source that is missing or no folder and no zip, before the first name.
+        FileNotFoundError, ValueError: for a source that is missing, no folder and no zip, or named as another one,
+            before the first name.
     """
-    for source in [checked_source(Path(source)) for source in sources]:
+    checked = [checked_source(Path(source)) for source in sources]
+    twins = [source for source in checked if sum(other.name == source.name for other in checked) > 1]
+    if twins:
+        raise ValueError(f"{' and '.join(map(str, twins))} have the same name, so their images would too; rename one")
+    for source in checked:
         if source.is_dir():
             for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES):
                 yield f"{source.name}/{path.relative_to(source)}", path.read_bytes
         else:
             archive = zipfile.ZipFile(source)  # open as long as a reader is kept, which may outlast the iteration
-            for name in sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES):
+            for name in sorted(n for n in set(archive.namelist()) if Path(n).suffix.lower() in SUFFIXES):
                 yield f"{source.name}/{name}", partial(archive.read, name)
 
 
@@ -172,7 +180,8 @@ def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:
         fixed = [key for key in before | settings if key not in free]
         differing = [f"{k}: {before.get(k)} -> {settings.get(k)}" for k in fixed if before.get(k) != settings.get(k)]
         if differing and any(
-            file.is_file() and file.suffix not in (".json", ".tmp") for file in path.parent.rglob("*")
+            file.is_file() and file.suffix not in (".json", ".tmp") and file.stat().st_size
+            for file in path.parent.rglob("*")
         ):
             raise ValueError(
                 f"{path.parent} was started with other settings ({'; '.join(differing)}); use a new folder"

@@ -64,6 +64,8 @@ def stream(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], bytes]]
 
     name, column = args.dataset_name, args.image_column
     rows = datasets.load_dataset(name, args.dataset_config_name, split=args.dataset_split, streaming=True)
+    if rows.features is not None and column not in rows.features:
+        raise ValueError(f"{name} has no column {column}, but {', '.join(rows.features)}; see --image_column")
     for number, row in enumerate(rows.cast_column(column, datasets.Image(decode=False))):
         yield f"{name}/{number:08d}", partial(encoded, row[column])
 
@@ -90,6 +92,18 @@ def read_views(part: list[Item], seed: int) -> tuple[Tensor, list[tuple[str, str
     return torch.stack(views) if views else torch.empty(0, 3, 112, 112), rows, list(unreadable.values())
 
 
+def check_part(path: Path, part: list[Item]) -> None:
+    """See whether a part that an earlier run wrote is of the same images.
+
+    Raises:
+        ValueError: if images came, went or were renamed since.
+    """
+    files = (path, path.with_name(path.name.replace("part", "unreadable")))
+    there = {json.loads(line)["name"] for file in files if file.exists() for line in file.read_text().splitlines()}
+    if there != {name for name, _, _ in part}:
+        raise ValueError(f"{path} was made of other images than there are now; label them in a new --output_dir")
+
+
 def write_rows(path: Path, rows: list[dict], process: int) -> None:
     """One JSON object a line, all or nothing."""
     pending = path.with_suffix(f".tmp{process}")
@@ -103,6 +117,8 @@ def main(argv: list[str] | None = None) -> None:
     if any(view.startswith("morph") for view in args.views):
         raise ValueError("a morph needs all images at hand, but they are read one by one; label other views")
     accelerator = Accelerator()
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(1)  # sums over several are rounded otherwise; more cores are for more processes
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     method = create_method(
@@ -129,7 +145,10 @@ def main(argv: list[str] | None = None) -> None:
     ):
         total = number + 1
         path = output / f"part-{number:06d}.jsonl"
-        if number % accelerator.num_processes != accelerator.process_index or path.exists():
+        if number % accelerator.num_processes != accelerator.process_index:
+            continue
+        if path.exists():
+            check_part(path, part)
             continue
         views, rows, unreadable = read_views(part, args.seed)
         qualities = method(to_pixel_values(views)).numpy().astype(np.float64) if rows else []
@@ -149,18 +168,19 @@ def finish(output: Path, total: int) -> None:
     """Clear away what killed runs left, count, and say that everything is there.
 
     Raises:
-        ValueError: if nothing could be labelled.
+        ValueError: if nothing could be labelled, or images went since an earlier run.
     """
     for abandoned in output.glob("*.tmp*"):
         abandoned.unlink()
-    counts = {
-        kind: sum(len(path.read_text().splitlines()) for path in output.glob(f"{kind}-*.jsonl"))
-        for kind in ("part", "unreadable")
-    }
-    if counts["part"] == 0:
-        raise ValueError(f"no readable image ({counts['unreadable']} unreadable): there is nothing to label")
+    if (output / f"part-{total:06d}.jsonl").exists():
+        raise ValueError(f"{output} holds parts of more images than there are now; label them in a new --output_dir")
+    rows = sum(len(path.read_text().splitlines()) for path in output.glob("part-*.jsonl"))
+    lines = (line for path in output.glob("unreadable-*.jsonl") for line in path.read_text().splitlines())
+    unreadable = len({json.loads(line)["name"] for line in lines})
+    if rows == 0:
+        raise ValueError(f"no readable image ({unreadable} unreadable): there is nothing to label")
     pending = output / "complete.tmp"
-    pending.write_text(json.dumps({"parts": total, "rows": counts["part"], "unreadable": counts["unreadable"]}) + "\n")
+    pending.write_text(json.dumps({"parts": total, "rows": rows, "unreadable": unreadable}) + "\n")
     pending.replace(output / "complete.json")
 
 

@@ -50,8 +50,8 @@ def check_gradient(accelerator: Accelerator, norm: Tensor | None, step: int, out
     """
     if norm is not None and accelerator.scaler is None and not torch.isfinite(norm):
         raise RunStopped(
-            f"the gradient of step {step} is {norm.item()}; the last checkpoint in {output}, of step "
-            f"{last_checkpoint(output)['step']}, is intact. Lower the learning rate, or leave out --mixed_precision"
+            f"the gradient of step {step} is {norm.item()}; {what_is_left(output)}. Lower the learning rate, or leave "
+            "out --mixed_precision, in a new folder"
         )
 
 
@@ -59,6 +59,12 @@ def last_checkpoint(output: Path) -> dict:
     """Step and folder of the newest complete checkpoint; step 0 if there is none."""
     marker = output / "last_checkpoint.json"
     return json.loads(marker.read_text()) if marker.exists() else {"step": 0}
+
+
+def what_is_left(output: Path) -> str:
+    """In words: the newest complete checkpoint."""
+    step = last_checkpoint(output)["step"]
+    return f"the last checkpoint in {output}, of step {step}, is intact" if step else "no checkpoint was written yet"
 
 
 def save_state(accelerator: Accelerator, output: Path, step: int) -> dict:
@@ -82,8 +88,8 @@ def named_write_errors(output: Path, step: int) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         free = shutil.disk_usage(output).free / 1e6
         raise RunStopped(
-            f"cannot write the checkpoint of step {step} to {output} ({free:.0f} MB free): {error}. The last complete "
-            f"one, of step {last_checkpoint(output)['step']}, is intact; make room and give the same command again"
+            f"cannot write the checkpoint of step {step} to {output} ({free:.0f} MB free): {error}; "
+            f"{what_is_left(output)}. Make room and give the same command again"
         ) from error
 
 

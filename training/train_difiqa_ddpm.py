@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, set_seed
-from diffusers import DDPMScheduler
 from diffusers.training_utils import EMAModel
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,22 +27,26 @@ from loop import (
     check_gradient,
     continue_log,
     finish_checkpoint,
+    last_checkpoint,
     learning_rate,
     named_write_errors,
     new_accelerator,
     publish,
     resume,
     save_state,
+    what_is_left,
 )
 from start import RunStopped, start
-from validate_ddpm import sample_grid, validate
+from validate_ddpm import cosine_scheduler, sample_grid, validate
 
 
 def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     """The denoiser of the preset, initialised from the seed."""
     set_seed(args.seed)
     if args.model_config_name_or_path:
-        return PatchUNet2DModel.from_config(PatchUNet2DModel.load_config(args.model_config_name_or_path))
+        config = PatchUNet2DModel.load_config(args.model_config_name_or_path)
+        config |= {"degradation_timesteps": args.degradation_timesteps, "num_train_timesteps": args.ddpm_num_steps}
+        return PatchUNet2DModel.from_config(config | ({"degradation_std": 0.0} if args.degradation == "none" else {}))
     preset = MODELS[args.model] | ({"patch_size": args.patch_size} if args.patch_size else {})
     if args.degradation == "none":
         preset["degradation_std"] = 0.0
@@ -126,6 +129,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.dry_run:
         accelerator.print(json.dumps(settings, indent=2, default=str))
         return
+    done = last_checkpoint(output)["step"]
+    if done > args.max_train_steps:
+        raise RunStopped(
+            f"{output} holds {done} steps, more than --max_train_steps {args.max_train_steps}; nothing done"
+        )
     output.mkdir(parents=True, exist_ok=True)
     if accelerator.is_main_process:
         settle(output / "training_config.json", settings, free=FREE)
@@ -139,8 +147,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, accelerator: Accelerator, output: Path, unet, held_out: Tensor):
         self.args, self.accelerator, self.output, self.held_out = args, accelerator, output, held_out
-        schedule = {"num_train_timesteps": args.ddpm_num_steps, "beta_schedule": "squaredcos_cap_v2"}
-        self.scheduler = DDPMScheduler(**schedule, prediction_type="sample")
+        self.scheduler = cosine_scheduler(args.ddpm_num_steps)
         self.alpha_bar = alphas_cumprod(self.scheduler).to(accelerator.device)
         needed = args.identity_weight or len(held_out)
         self.recognizer = load_recognizer(args.recognizer, device=accelerator.device) if needed else None
@@ -224,8 +231,8 @@ class Run:
         """Stop before a broken network is saved."""
         if not torch.isfinite(torch.tensor(loss)):
             raise RunStopped(
-                f"the mean loss of the steps up to {step} is {loss}; the last checkpoint in {self.output} is intact. "
-                "Lower --learning_rate, or leave out --mixed_precision fp16"
+                f"the mean loss of the steps up to {step} is {loss}; {what_is_left(self.output)}. Lower "
+                "--learning_rate, or leave out --mixed_precision, in a new folder"
             )
 
     def report(self, log, step: int, values: dict) -> None:
@@ -241,11 +248,9 @@ class Run:
         args, device = self.args, self.accelerator.device
         with self.averaged():
             self.unet.eval()
-            period = args.degradation_timesteps
-            values = validate(
-                self.unet, self.held_out, self.recognizer, device, period, args.seed, args.eval_batch_size
-            )
-            grid = sample_grid(self.unet, self.held_out[:8], device, period, args.seed)
+            common = {"period": args.degradation_timesteps, "seed": args.seed, "scheduler": self.scheduler}
+            values = validate(self.unet, self.held_out, self.recognizer, device, args.eval_batch_size, **common)
+            grid = sample_grid(self.unet, self.held_out[:8], device, **common)
             self.unet.train()
         if self.accelerator.is_main_process:
             (self.output / "samples").mkdir(exist_ok=True)

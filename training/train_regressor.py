@@ -21,7 +21,7 @@ from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import settle, to_pixel_values
-from loop import continue_log, finish_checkpoint, new_accelerator, resume, save_state
+from loop import continue_log, finish_checkpoint, named_write_errors, new_accelerator, publish, resume, save_state
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
 from start import RunStopped, positive, start
@@ -134,9 +134,23 @@ def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], 
     if not (math.isfinite(total) and finite):
         raise RunStopped(
             f"the mean loss of epoch {epoch + 1}, {total / len(rows)}, or one of its gradients is not finite; the last "
-            "checkpoint is intact. Lower the learning rate"
+            "checkpoint is intact. Take another recipe or --mixed_precision no, in a new folder"
         )
     return total / len(rows)
+
+
+def split_rows(labels: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows to learn from and rows that validate: of those `used` (bool), every tenth of the sorted labels, as released.
+
+    Raises:
+        ValueError: if less than two are left to learn from, which BatchNorm needs.
+    """
+    rows = used.nonzero().flatten()
+    validation = rows[labels[rows].argsort(stable=True)[::10]].sort().values
+    train = rows[~torch.isin(rows, validation)]
+    if len(train) < 2:
+        raise ValueError(f"{len(train)} of {len(labels)} labelled views are left to learn from, need at least 2")
+    return train, validation
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -145,6 +159,8 @@ def main(argv: list[str] | None = None) -> None:
     recipe = replace(recipe, epochs=args.epochs) if args.epochs else recipe
     set_seed(args.seed)
     accelerator = new_accelerator(args.mixed_precision)
+    if accelerator.num_processes > 1:
+        raise ValueError(f"this script runs in one process, found {accelerator.num_processes}: start it by python")
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     settle(output / "training_config.json", vars(args) | {"resolved": asdict(recipe)}, free=("output_dir",))
@@ -158,10 +174,7 @@ def main(argv: list[str] | None = None) -> None:
     used = torch.ones(len(labels), dtype=torch.bool)
     if recipe.mated:
         labels, used = with_similarities(labels, faces, recipe, args, accelerator.device)
-    rows = used.nonzero().flatten()
-    validation = rows[labels[rows].argsort(stable=True)[::10]].sort().values
-    used[validation] = False
-    train = used.nonzero().flatten()
+    train, validation = split_rows(labels, used)
 
     backbone = load_recognizer(args.backbone)
     config = {"label_minimum": low, "label_maximum": high, "head_width": recipe.head}
@@ -197,7 +210,9 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(entry), file=log, flush=True)
         print(json.dumps(entry), flush=True)
         marker = save_state(accelerator, output, epoch + 1)
-        accelerator.unwrap_model(model).save_pretrained(output / "regressor")
+        with named_write_errors(output, epoch + 1):
+            accelerator.unwrap_model(model).save_pretrained(output / "pending")
+            publish(output / "pending", output / "regressor")
         finish_checkpoint(output, marker)
 
 

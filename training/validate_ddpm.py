@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from difiqa_hf.degradation import degrade
+from difiqa_hf.devices import pick_device
 from difiqa_hf.diffusion import NoiseStream, add_noise, alphas_cumprod, blend, restore, stable_seed
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import read_images, to_pixel_values
@@ -64,14 +65,22 @@ def at_timestep(denoise, clean: Tensor, degraded: Tensor, noise: Tensor, t: int,
     return noisy, denoise(noisy, t)
 
 
+def cosine_scheduler(num_steps: int = 1000) -> DDPMScheduler:
+    """The paper's schedule for a network that predicts x_0; `num_steps` is its length."""
+    return DDPMScheduler(num_steps, beta_schedule="squaredcos_cap_v2", prediction_type="sample")
+
+
 @torch.no_grad()
-def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: int = 0, batch_size: int = 32) -> dict:
+def validate(
+    unet, images: Tensor, recognizer, device, batch_size: int = 32, period: int = 100, seed: int = 0, scheduler=None
+) -> dict:
     """Means over uint8 images (count, 3, 112, 112).
 
     Args:
         unet: called as a diffusers UNet; None for the identity.
         recognizer: None leaves the identity out.
         period: T of Eq. 6.
+        scheduler: that of the training, `cosine_scheduler()` if left out; timesteps beyond it are left out.
 
     Returns:
         "loss/t", "psnr_input/t", "psnr_restored/t", "cosine_input/t", "cosine_restored/t" for 0-based t in `TIMESTEPS`
@@ -79,7 +88,7 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
         "cosine_restored_degraded": the image after five steps forward (Eq. 2) and five back (Eq. 3), as DifFIQA does.
         Cosines are those to the embedding of the clean image.
     """
-    alpha_bar = alphas_cumprod(DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"))
+    alpha_bar = alphas_cumprod(scheduler or cosine_scheduler())
     denoise = denoiser(unet)
     rows: dict[str, list[Tensor]] = {}
 
@@ -95,7 +104,7 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
         def cosine(x: Tensor, identity: Tensor | None = identity) -> Tensor:
             return F.cosine_similarity(identity, embed(recognizer, x.clamp(-1, 1)))
 
-        for t in TIMESTEPS:
+        for t in (t for t in TIMESTEPS if t < len(alpha_bar)):
             noise = noise_like(clean, seed, first, t)()
             noisy, restored = at_timestep(denoise, clean, degraded, noise, t, alpha_bar, period)
             note(f"loss/{t}", (restored - clean).square().mean((1, 2, 3)))
@@ -113,9 +122,12 @@ def validate(unet, images: Tensor, recognizer, device, period: int = 100, seed: 
 
 
 @torch.no_grad()
-def sample_grid(unet, images: Tensor, device, period: int = 100, seed: int = 0, timestep: int = 49) -> Image.Image:
+def sample_grid(
+    unet, images: Tensor, device, period: int = 100, seed: int = 0, scheduler=None, timestep: int = 49
+) -> Image.Image:
     """A row for each uint8 image (count, 3, 112, 112): clean, degraded, noisy at `timestep`, restored."""
-    alpha_bar = alphas_cumprod(DDPMScheduler(prediction_type="sample", beta_schedule="squaredcos_cap_v2"))
+    alpha_bar = alphas_cumprod(scheduler or cosine_scheduler())
+    timestep = min(timestep, len(alpha_bar) - 1)
     denoise = denoiser(unet)
     clean = to_pixel_values(images).to(device)
     seeds = [stable_seed(seed, "validation degradation", i) for i in range(len(clean))]
@@ -128,6 +140,7 @@ def sample_grid(unet, images: Tensor, device, period: int = 100, seed: int = 0, 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    device, scheduler = pick_device(args.device), cosine_scheduler()
     for place in filter(None, (args.output, args.grid)):
         place.parent.mkdir(parents=True, exist_ok=True)
     images = read_images(args.data)[0][:: args.every]
@@ -135,17 +148,18 @@ def main(argv: list[str] | None = None) -> None:
     if args.unet:
         from difiqa_hf.models.unet_patch import PatchUNet2DModel
 
-        unet = PatchUNet2DModel.from_pretrained(args.unet).to(args.device).eval()
-    recognizer = load_recognizer(args.recognizer, device=args.device)
-    period = args.degradation_timesteps
-    measured = validate(unet, images, recognizer, args.device, period, args.seed, args.batch_size)
+        unet = PatchUNet2DModel.from_pretrained(args.unet).to(device).eval()
+        scheduler = cosine_scheduler(unet.config.num_train_timesteps)
+    recognizer = load_recognizer(args.recognizer, device=device)
+    common = {"period": args.degradation_timesteps, "seed": args.seed, "scheduler": scheduler}
+    measured = validate(unet, images, recognizer, device, args.batch_size, **common)
     text = json.dumps({"unet": args.unet or "identity", "images": len(images), **measured}, indent=1)
     if args.output:
         args.output.write_text(text + "\n")
     else:
         print(text)
     if args.grid:
-        sample_grid(unet, images[:8], args.device, period, args.seed).save(args.grid)
+        sample_grid(unet, images[:8], device, **common).save(args.grid)
 
 
 if __name__ == "__main__":

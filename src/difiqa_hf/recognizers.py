@@ -80,9 +80,15 @@ def load_strictly(source: str | Path, variant: str | None = None, subfolder: str
 
 
 def resolve_recognizer(recognizer: Callable | str | Path | None, device: str | torch.device = "cpu") -> Callable:
-    """A recogniser from what users pass: None and strings are loaded, modules moved to `device`, callables stay."""
+    """A recogniser from what users pass: None and strings are loaded, modules moved to `device`, callables stay.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if recognizer is None or isinstance(recognizer, str | Path):
         return load_recognizer(recognizer, device=device)
+    if not callable(recognizer):
+        raise ValueError(f"a recogniser is a model, a callable or a path, found {recognizer!r}")
     return recognizer.to(device) if isinstance(recognizer, nn.Module) else recognizer
 
 

@@ -90,3 +90,39 @@ def test_lists_separated_otherwise(in_folder, brightness, capsys, monkeypatch, l
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(listing)))
     assert main(["score", *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "message"),
+    [
+        ("faceqan", "epsilon=wide", "faceqan takes a number as epsilon, found 'wide'"),
+        ("faceqan", "num_iterations=2.5", "faceqan takes a whole number as num_iterations, found 2.5"),
+        ("grafiqs", "batch_norm=1", "grafiqs takes a text as batch_norm, found 1"),
+        ("difiqa", "compile=2", "difiqa takes true or false as compile, found 2"),
+        ("difiqa", "timestep=five", "whole numbers, found timestep = 'five'"),
+        ("difiqa", "flip=perhaps", "flip must be true or false, found 'perhaps'"),
+        ("prefiqs", "depth=3", "prefiqs has no option depth; it has"),
+        ("random", "epsilon=.1", "random has no option epsilon"),
+    ],
+)
+def test_options_of_another_type_or_method(in_folder, capsys, method, option, message):
+    picture().save("a.png")
+    assert main(["score", "a.png", "--method", method, "--option", option]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["epsilon", "=1", "num_repeats=4", "recognizer=folder"])
+def test_options_that_are_none_or_have_a_flag_are_wrong_usage(in_folder, capsys, option):
+    with pytest.raises(SystemExit) as end:
+        main(["score", "a.png", "--option", option])
+    assert end.value.code == 2 and "argument --option: " in capsys.readouterr().err
+
+
+def test_options_reach_the_method_and_bind_an_interrupted_run(in_folder, capsys):
+    picture().save("a.png")
+    command = ["score", "a.png", "--method", "ser-fiq", "--num-repeats", "2"]
+    assert main([*command, "-o", "a.csv"]) == main([*command, "-o", "b.csv", "--option", "dropout=.1"]) == 0
+    qualities = [Path(name).read_text().splitlines()[1].split(",")[2:4] for name in ("a.csv", "b.csv")]
+    assert qualities[0] != qualities[1]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("method ser-fiq")]
+    assert len(set(said)) == 2  # another option, another revision

@@ -65,3 +65,8 @@ def test_impossible_options_are_refused():
 def test_options_that_leave_the_range_are_refused(wrong):
     with pytest.raises(ValueError, match="epsilon and power must be above 0"):
         create_method("faceqan", recognizer=toy_recognizer(), **wrong)
+
+
+def test_recognisers_without_gradients_are_refused():
+    with pytest.raises(ValueError, match="returns embeddings without gradients"):
+        create_method("faceqan", recognizer=lambda x: x.detach().flatten(1)[:, :64])(toy_faces(1))

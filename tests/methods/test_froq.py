@@ -88,3 +88,10 @@ def test_the_command_line_says_so_before_it_writes(tmp_path, capsys):
     assert "FROQ is not calibrated" in capsys.readouterr().err and not [*tmp_path.iterdir()]
     with pytest.raises(ValueError, match="at least 1, found 0 and 32"):
         create_method("froq", recognizer=toy_recognizer()).calibrate(toy_faces(12), max_layers=0)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"layers": []}', '{"layers": "fc"}', '{"layers": [1]}'])
+def test_damaged_calibrations_are_named(tmp_path, text):
+    (tmp_path / "froq_calibration.json").write_text(text)
+    with pytest.raises(ValueError, match=r"froq_calibration\.json is not a calibration of FROQ"):
+        create_method("froq", checkpoint=tmp_path, recognizer=toy_recognizer())

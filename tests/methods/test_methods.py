@@ -187,9 +187,11 @@ NETWORK_METHODS = [row["name"] for row in describe_methods() if row["needs_train
 
 @pytest.mark.parametrize("name", NETWORK_METHODS)
 def test_half_precision_network(name, folders):
-    full, half = create(name, folders), create(name, folders)
-    half.model.to(torch.bfloat16)
+    full = create(name, folders)
+    half = create_method(name, checkpoint=create(name, folders).model.to(torch.bfloat16))
+    assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
     found = half(toy_faces(3))
+    assert not torch.equal(found, full(toy_faces(3)))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, full(toy_faces(3)), rtol=0.1, atol=0.05)
 
@@ -253,3 +255,22 @@ def test_listing_and_unknown_names():
         create_method("difika")
     with pytest.raises(ValueError, match="unknown kind 'beauty'; known: analytical"):
         list_methods("beauty")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        (None, {}, "unknown method 'None'"),
+        ("norm", {"recognizer": 3}, "a model, a callable or a path, found 3"),
+        ("pcnet", {"checkpoint": ""}, "checkpoint is empty"),
+    ],
+)
+def test_what_is_no_method_recogniser_or_checkpoint(name, options, said):
+    with pytest.raises(ValueError, match=said):
+        create_method(name, **options)
+
+
+def test_lightqnet_on_another_network():
+    regressor = create_method("difiqa-r").model
+    with pytest.raises(ValueError, match="needs a network with a color_order"):
+        create_method("lightqnet", checkpoint=regressor)

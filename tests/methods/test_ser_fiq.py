@@ -69,3 +69,8 @@ def test_what_cannot_be_opened_is_refused():
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         create_method("ser-fiq", recognizer=toy_recognizer(), **options)
+
+
+def test_dropout_that_leaves_nothing_is_refused():
+    with pytest.raises(ValueError, match="leaves a copy none of its"):
+        create_method("ser-fiq", recognizer=toy_recognizer(), dropout=0.999999)(toy_faces(1))

@@ -114,7 +114,7 @@ def test_columns_are_checked(scorer, value):
         ({"batch_size": -1}, "batch_size must be a whole number, at least 1, found -1"),
         ({"batch_size": True}, "found True"),
         ({"batch_size": 1.5}, "found 1.5"),
-        ({"method": "random", "seed": 1.5}, "the seed must be a whole number, found 1.5"),
+        ({"method": "random", "seed": 1.5}, "random takes a whole number as seed, found 1.5"),
         ({"method": "random", "seed": None}, "found None"),
         ({"method": "random", "seed": True}, "found True"),
         ({"method": "random", "device": "gpu"}, "no device 'gpu' here"),

@@ -22,7 +22,7 @@ import train_difiqa_ddpm as script  # isort: skip
 from images import HubImages, hold_out  # isort: skip
 from loop import check_gradient, continue_log, publish  # isort: skip
 from start import RunStopped  # isort: skip
-from validate_ddpm import psnr, validate  # isort: skip
+from validate_ddpm import cosine_scheduler, psnr, validate  # isort: skip
 
 FLAGS = ["--model", "toy", "--train_batch_size", "2", "--checkpointing_steps", "3", "--dataloader_num_workers", "0",
          "--ema_every", "2"]  # fmt: skip
@@ -292,5 +292,40 @@ def test_the_only_good_checkpoint_is_never_written_over(train, tmp_path):
 def test_a_gradient_that_is_not_finite_stops_before_it_is_saved(tmp_path):
     accelerator = Accelerator(cpu=True)
     check_gradient(accelerator, torch.tensor(1.0), 3, tmp_path)
-    with pytest.raises(RunStopped, match=r"the gradient of step 3 is nan; the last checkpoint in .*, of step 0, is"):
+    with pytest.raises(RunStopped, match="the gradient of step 3 is nan; no checkpoint was written yet"):
         check_gradient(accelerator, torch.tensor(float("nan")), 3, tmp_path)
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_fewer_steps_than_done_change_nothing(train, tmp_path, steps):
+    train(tmp_path, "--max_train_steps", 6)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunStopped, match=f"holds 6 steps, more than --max_train_steps {steps}"):
+        train(tmp_path, "--max_train_steps", steps)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_validation_uses_the_schedule_of_the_training():
+    images = ((toy_faces(2) + 1) * 127.5).round().byte()
+    long, short = (validate(None, images, None, "cpu", scheduler=cosine_scheduler(n)) for n in (1000, 50))
+    assert short["psnr_input/4"] < long["psnr_input/4"] - 3 and "loss/99" not in short and "loss/49" in short
+
+
+def test_a_named_configuration_takes_the_schedule_and_the_blend_of_the_flags(tmp_path):
+    flags = ["--train_data", "x", "--output_dir", "y", "--model", "toy"]
+    script.build_unet(script.parse_args("", flags)).save_config(tmp_path)
+    flags += ["--model_config_name_or_path", str(tmp_path), "--degradation_timesteps", "1000", "--ddpm_num_steps",
+              "200", "--degradation", "none"]  # fmt: skip
+    found = script.build_unet(script.parse_args("", flags)).config
+    assert (found.degradation_timesteps, found.num_train_timesteps, found.degradation_std) == (1000, 200, 0.0)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--model", "small", "--patch_size", "16"), ("--ddpm_num_steps", "4", "--max_train_timestep", "4"),
+     ("--model_config_name_or_path", "x", "--patch_size", "2")],
+)  # fmt: skip
+def test_networks_that_cannot_be_are_refused_at_once(flags, capsys):
+    with pytest.raises(SystemExit) as end:
+        script.parse_args("", ["--train_data", "x", "--output_dir", "y", *flags])
+    assert end.value.code == 2 and "--" in capsys.readouterr().err.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from argparse import Namespace
 from dataclasses import fields
 
@@ -199,3 +200,34 @@ def test_misaligned_crops_are_the_same_face_a_little_off():
     assert (still.float() - view.float())[inside].abs().mean() < 1
     assert 1 < (moved.float() - view.float())[inside].abs().mean() < 40
     assert torch.equal(moved, misaligned(view, 3.0, 1)) and not torch.equal(moved, misaligned(view, 3.0, 2))
+
+
+def test_two_sources_of_one_name_are_refused(work, tmp_path):
+    write_faces(tmp_path / "a" / "x", 1), write_faces(tmp_path / "b" / "x", 1)
+    flags = label_flags(work, tmp_path / "out")
+    flags[1:2] = [str(tmp_path / "a" / "x"), str(tmp_path / "b" / "x")]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(ValueError, match="have the same name, so their images would too"):
+        label_dataset.main(flags)
+
+
+def test_images_that_came_or_went_are_refused(work, tmp_path):
+    shutil.copytree(work / "faces", tmp_path / "faces")
+    flags = label_flags(work, tmp_path / "out")
+    flags[1] = str(tmp_path / "faces")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main(flags)
+    assert json.loads((tmp_path / "out" / "complete.json").read_text())["unreadable"] == 2
+    shutil.copy(tmp_path / "faces" / "ann" / "0.png", tmp_path / "faces" / "ann" / "00.png")
+    with pytest.raises(ValueError, match="made of other images than there are now"):
+        label_dataset.main(flags)
+    shutil.rmtree(tmp_path / "faces" / "bob")
+    (tmp_path / "faces" / "ann" / "00.png").unlink()
+    with pytest.raises(ValueError, match=r"other images|parts of more images"):
+        label_dataset.main(flags)
+
+
+def test_one_process_distils(work, tmp_path):
+    flags = ["--data", work / "faces", "--labels", work / "labels", "--backbone", work / "backbone"]
+    result = run("train_regressor.py", *flags, "--output_dir", tmp_path, processes=2)
+    assert result.returncode and "runs in one process, found 2" in result.stderr and not list(tmp_path.iterdir())

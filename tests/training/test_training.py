@@ -1,22 +1,23 @@
 """The training scripts as a user runs them: real processes on toy networks and made-up faces."""
 
+import io
 import json
 import shutil
-import signal
-import subprocess
-import time
+import zipfile
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-from launching import ENVIRONMENT, command, ok, run, write_faces
+from launching import ok, run, write_faces
+from PIL import Image
 from safetensors.torch import load_file
 
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from made_up_benchmarks import zipped
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
+import assemble_checkpoint  # isort: skip
 from distill_recognizer import choose, mirror_partners  # isort: skip
 from images import image_files, read_images, settle  # isort: skip
 from views import balance, check_kinds, make_view  # isort: skip
@@ -44,28 +45,6 @@ def test_ddpm_writes_a_network_that_loads_and_has_moved(uninterrupted):
     assert weights["conv_out.weight"].abs().sum() > 0  # zero at birth
     assert json.loads((uninterrupted / "last_checkpoint.json").read_text())["step"] == 9
     assert json.loads((uninterrupted / "training_config.json").read_text())["max_train_timestep"] == 100
-
-
-def test_ddpm_killed_and_started_again_ends_with_the_same_weights(faces, uninterrupted, tmp_path):
-    arguments = command("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", tmp_path, *DDPM)
-    process = subprocess.Popen(
-        arguments,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    marker, deadline = tmp_path / "last_checkpoint.json", time.monotonic() + 200
-    while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    stopped = json.loads(marker.read_text())["step"]
-    ok(run("train_difiqa_ddpm.py", "--train_data", faces, "--output_dir", tmp_path, *DDPM))
-    expected, resumed = (
-        load_file(folder / "unet" / "diffusion_pytorch_model.safetensors") for folder in (uninterrupted, tmp_path)
-    )
-    assert stopped in (3, 6, 9)
-    assert all(torch.equal(expected[key], resumed[key]) for key in expected)
 
 
 def test_labels_do_not_depend_on_interruption_and_train_a_regressor(faces, tmp_path):
@@ -201,3 +180,48 @@ def test_the_same_names_in_two_folders_are_different_images(faces, tmp_path):
     shutil.copytree(faces, other)
     with pytest.raises(ValueError, match="rename one"):
         read_images([faces, other])
+
+
+@pytest.mark.parametrize("damage", ["deflate", "encrypted", "method"])
+def test_damaged_members_of_zips_are_left_out(tmp_path, capsys, damage):
+    write_faces(tmp_path / "faces", 2)
+    place = tmp_path / "faces.zip"
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("0.bmp", "1.bmp"):
+            buffer = io.BytesIO()
+            Image.open(tmp_path / "faces" / f"{name[0]}.png").save(buffer, "BMP")
+            archive.writestr(name, buffer.getvalue())
+    data = bytearray(place.read_bytes())
+    second = zipfile.ZipFile(place).getinfo("1.bmp")
+    central = data.rindex(b"PK\x01\x02")  # of the second member; flags at 8, method at 10
+    if damage == "deflate":
+        middle = second.header_offset + second.compress_size // 2
+        data[middle : middle + 400] = bytes(255 - byte for byte in data[middle : middle + 400])
+    elif damage == "encrypted":
+        data[central + 8] |= 1
+        data[second.header_offset + 6] |= 1
+    else:
+        data[central + 10] = 99
+        data[second.header_offset + 8] = 99
+    place.write_bytes(data)
+    assert read_images([str(place)])[1] == ["faces.zip/0.bmp"]
+    assert "left out 1 unreadable files, for example faces.zip/1.bmp" in capsys.readouterr().out
+
+
+def test_assembling_spares_other_files(tmp_path):
+    (tmp_path / "state-0").mkdir()
+    with pytest.raises(ValueError, match="holds other files than a checkpoint"):
+        assemble_checkpoint.main(["--unet", "unet", "--output_dir", str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
+        assemble_checkpoint.main(["--unet", "nowhere", "--output_dir", str(tmp_path / "new")])
+    with pytest.raises(SystemExit):
+        assemble_checkpoint.main(["--output_dir", str(tmp_path / "new")])
+
+
+def test_an_empty_log_is_nothing_made(tmp_path):
+    settle(tmp_path / "config.json", {"rate": 1})
+    (tmp_path / "log.jsonl").touch()
+    settle(tmp_path / "config.json", {"rate": 2})
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    with pytest.raises(ValueError, match="rate: 2 -> 3"):
+        settle(tmp_path / "config.json", {"rate": 3})

@@ -12,6 +12,14 @@ from difiqa_hf.cli.files import check_output, refuse_input
 from difiqa_hf.cli.numbers import number, whole
 
 WORKERS = 256  # more processes than any machine has use for
+FLAGS = {  # options of a method that are not for --option
+    "recognizer": "--recognizer",
+    "seed": "--seed",
+    "device": "--device",
+    "num_repeats": "--num-repeats",
+    "preset": "--preset",
+    "checkpoint": "--method NAME=FOLDER",
+}
 
 
 def add_inputs(parser: argparse.ArgumentParser, detect: bool = False) -> None:
@@ -77,11 +85,35 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         help="noise repeats of a stochastic method, if not its default",
     )
     add("--preset", metavar="NAME", help="of method difiqa: paper (its default), fast, fastest, careful")
+    add(
+        "--option",
+        type=key_value,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another option of the method, such as layer=image or epsilon=.002; may be given again",
+    )
     add("--seed", type=whole(), default=0, help="of a stochastic method")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto is cuda where there is one")
     text = "faces scored at once; changes speed, and the last digits of scores"
     add("--batch-size", type=whole(least=1), default=32, metavar="N", help=text)
     add("--calibration", type=Path, metavar="JSON", help="percentiles by this file of `difiqa calibrate`")
+
+
+def key_value(text: str) -> tuple[str, Any]:
+    """ "epsilon=.002" -> ("epsilon", .002): a number, true, false or none where the value reads as one, else text."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.isidentifier()):
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, found {text!r}")
+    if key in FLAGS:
+        raise argparse.ArgumentTypeError(f"{key} has a flag of its own: {FLAGS[key]}")
+    words = {"true": True, "false": False, "none": None}
+    if value.lower() in words:
+        return key, words[value.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return key, kind(value)
+    return key, value
 
 
 def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
@@ -96,7 +128,7 @@ def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
     chosen = method_class(args.method)
     if args.recognizer and not chosen.needs_recognizer:
         say(f"note: {args.method} has no use for --recognizer")
-    options = {"recognizer": args.recognizer, "seed": args.seed, "device": device}
+    options = dict(args.option) | {"recognizer": args.recognizer, "seed": args.seed, "device": device}
     if args.num_repeats is not None and not repeats_elsewhere:
         options["num_repeats"] = args.num_repeats
     if args.preset is not None:
@@ -193,7 +225,7 @@ def run_settings(args: argparse.Namespace, method) -> dict[str, Any]:
     from difiqa_hf import __version__
 
     names = ("detect", "min_size", "max_megapixels", "fps", "seed", "num_repeats", "preset", "device", "batch_size")
-    chosen = {name: getattr(args, name) for name in names}
+    chosen = {name: getattr(args, name) for name in names} | ({"option": args.option} if args.option else {})
     chosen["calibration"] = args.calibration and args.calibration.read_text(encoding="utf-8")
     return chosen | {"method": method.name, "weights": method.fingerprint or method.revision, "version": __version__}
 

@@ -90,6 +90,11 @@ class FaceQAN(RecognizerMethod):
                 attacked = attacked.detach().requires_grad_(not last)
                 cosine = F.cosine_similarity(embed(self.recognizer, attacked * 2 - 1), e_x)
                 if not last:
+                    if not cosine.requires_grad:
+                        raise ValueError(
+                            "FaceQAN differentiates the recogniser, and this one returns embeddings without gradients; "
+                            "use one in torch, without detach() and no_grad()"
+                        )
                     (gradient,) = torch.autograd.grad(cosine.sum(), attacked)
                     attacked = (attacked - self.epsilon * gradient.sign()).clamp(-1, 1)
             cosines.append(cosine.detach())

@@ -206,8 +206,11 @@ def _read(checkpoint: str | Path) -> Calibration:
         folder = fetch(checkpoint, names=(FILE,))
     if not (folder / FILE).is_file():
         raise FileNotFoundError(f"no {FILE} in {folder}")
-    found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        layers = found.get("layers")
+        if not (isinstance(layers, list) and layers and all(isinstance(layer, str) for layer in layers)):
+            raise TypeError(f"layers must be a list of names, found {layers!r}")
         return Calibration(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder / FILE} is not a calibration of FROQ: {error}") from error

@@ -45,6 +45,8 @@ class LightQNetQuality(NetworkMethod):
 
     def load(self, checkpoint) -> nn.Module:
         model = convert_lightqnet(checkpoint) if str(checkpoint).endswith(".pb") else super().load(checkpoint)
+        if not hasattr(model.config, "color_order"):
+            raise ValueError(f"lightqnet needs a network with a color_order, {type(model).__name__} has none")
         self.turned = self.color_order not in (None, model.config.color_order)
         if self.turned:
             model = copy.copy(model)  # the same weights; the caller's model keeps its own order

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from difiqa_hf.devices import pick_device
@@ -37,7 +37,7 @@ def method_class(name: str) -> type[QualityMethod]:
     Raises:
         ValueError: for an unknown name; the message lists the known ones.
     """
-    name = name.partition("=")[0]
+    name = str(name).partition("=")[0]
     if name not in _REGISTRY:
         raise ValueError(f"unknown method {name!r}; known: {', '.join(sorted(_REGISTRY))}")
     module, attribute = _REGISTRY[name]
@@ -54,16 +54,18 @@ def create_method(name: str, **options: Any) -> QualityMethod:
             `checkpoint` (folder, Hub repository) where the method has weights.
 
     Raises:
-        ValueError: for a name, an option or a device that does not exist, a seed that is no whole number, or two
-            checkpoints.
+        ValueError: for a name, an option or a device that does not exist, an option of another type than its default
+            (a seed that is no whole number), or two checkpoints.
     """
-    method, (_, named, checkpoint) = method_class(name), name.partition("=")
+    method, (_, named, checkpoint) = method_class(name), str(name).partition("=")
     if named and not checkpoint:
         raise ValueError(f"{name!r} names no checkpoint; write {method.name}=FOLDER, or {method.name} alone")
     if checkpoint and not method.has_weights:
         raise ValueError(f"{method.name} has no weights of its own, found {name!r}; pass recognizer=…")
     if checkpoint and options.get("checkpoint") is not None:
         raise ValueError(f"{name!r} and checkpoint={options['checkpoint']!r} name two checkpoints; leave one out")
+    if options.get("checkpoint") == "":
+        raise ValueError(f"checkpoint is empty; name a folder or a repository with the weights of {method.name}")
     if checkpoint:
         options["checkpoint"] = checkpoint
     if str(options.get("checkpoint", "")).endswith(".onnx"):
@@ -77,6 +79,9 @@ def create_method(name: str, **options: Any) -> QualityMethod:
     return method(**options)
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
 def _check_options(method: type[QualityMethod], options: dict[str, Any]) -> None:
     """Refuse what a constructor would take in silence, or answer with an error of its own some images later."""
     parameters = inspect.signature(method).parameters.values()
@@ -85,9 +90,16 @@ def _check_options(method: type[QualityMethod], options: dict[str, Any]) -> None
         raise ValueError(f"{method.name} has no repeats; leave out --num-repeats (in Python: num_repeats)")
     if unknown := sorted(options.keys() - set(known)):
         raise ValueError(f"{method.name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
-    seed = options.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise ValueError(f"the seed must be a whole number, found {seed!r}")
+    for parameter in parameters:
+        name, default = parameter.name, parameter.default
+        if name in options and type(default) in _KINDS and name != "device" and not _is_like(options[name], default):
+            raise ValueError(f"{method.name} takes {_KINDS[type(default)]} as {name}, found {options[name]!r}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether an option is of the type of its default; a whole number is a number, and True is none."""
+    abstract = {int: Integral, float: Real}.get(type(default), type(default))
+    return isinstance(value, abstract) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def list_methods(kind: str | None = None) -> list[str]:

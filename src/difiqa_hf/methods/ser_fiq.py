@@ -63,6 +63,8 @@ class SERFIQ(RecognizerMethod):
         for feature, digest in zip(features, image_digests(pixel_values), strict=True):
             generator = torch.Generator().manual_seed(stable_seed("ser-fiq", self.seed, digest))
             kept = torch.rand(self.num_repeats, features.shape[1], generator=generator) >= self.dropout
+            if not kept.any(dim=1).all():
+                raise ValueError(f"dropout {self.dropout} leaves a copy none of its {kept.shape[1]} features; lower it")
             dropped = feature * kept.to(feature.device) / (1 - self.dropout)
             embeddings = self.recognizer.forward_head(dropped.to(feature.dtype)).float()
             distances.append(torch.pdist(F.normalize(embeddings)).mean())
