@@ -129,7 +129,9 @@ def mark(row: dict) -> str:
 @cache
 def costs() -> dict:
     """Method -> CPU milliseconds an image, of `make bench-methods`; with another recogniser inside, of another day."""
-    benches = (json.loads((RESULTS / f"bench-{name}.json").read_text()) for name in ("inside", "methods"))
+    benches = (
+        json.loads((RESULTS / f"bench-{name}.json").read_text()) for name in ("inside", "inside-faceqan", "methods")
+    )
     return {row["method"]: row["ms"] for bench in benches for row in bench["results"]}
 
 

@@ -65,8 +65,9 @@ pAUC(.3), the mean over the recognisers that compare. Five epochs each; what shi
 
 {recipes}
 
-No recipe of the papers is ahead of the others everywhere. What ships is ahead of them on every set; how much of that is
-the mated half of its labels and how much its three more epochs, these figures do not tell.
+No recipe of the papers is ahead of the others everywhere, nor is the run called "all faces", of which no more than the
+name is on file. What ships is ahead of them on every set; how much of that is the mated half of its labels and how much
+its three more epochs, these figures do not tell.
 """
 LONG = """The run blend-100 with {steps:,} steps instead of 1,000: an hour and three quarters on one core, beside other
 work. The loss, the mean over the 500 steps before:

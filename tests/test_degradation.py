@@ -45,7 +45,7 @@ def test_number_of_seeds_is_checked():
 
 
 def test_images_of_a_batch_are_computed_together_with_the_same_result():
-    """Some levels at most, where a sum was rounded otherwise and a JPEG coefficient moved; hardly anywhere."""
+    """Fewer than eight levels, where a sum was rounded otherwise and a JPEG coefficient moved; hardly anywhere."""
     x = smooth_images(12)
     one_by_one, together = degrade(x, range(12)), degrade_together(x, range(12))
     difference = (one_by_one - together).abs() * 127.5

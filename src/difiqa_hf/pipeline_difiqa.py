@@ -205,7 +205,7 @@ class DifFIQAPipeline(DiffusionPipeline):
         """
         timestep, num_repeats = self._option("timestep", timestep), self._option("num_repeats", num_repeats)
         flip, forward = self._option("flip", flip), self._option("forward", forward)
-        self.check_options(timestep, num_repeats, seed, batch_size, steps, noise, max_standard_error)
+        self.check_options(timestep, num_repeats, seed, batch_size, steps, noise, max_standard_error, flip, forward)
         batch_size = batch_size or (8 if self._execution_device.type == "cpu" else 64)
         clean = self._pixel_values(images)
         clean_embedding = torch.cat([self._embed(part) for part in clean.split(batch_size)])
@@ -263,6 +263,8 @@ class DifFIQAPipeline(DiffusionPipeline):
         steps: int | None = None,
         noise: str = "own",
         max_standard_error: float | None = None,
+        flip: bool = True,
+        forward: bool = True,
     ) -> None:
         """Raise ValueError for options that `__call__` refuses, or without a recogniser."""
         most = len(self.scheduler.betas) - (self.config.variant == "released")  # which noises one index higher
@@ -272,6 +274,9 @@ class DifFIQAPipeline(DiffusionPipeline):
         wrong = [f"{k} = {v!r}" for k, v in counts.items() if isinstance(v, bool) or not isinstance(v, Integral)]
         if wrong:
             raise ValueError(f"{', '.join(counts)} must be whole numbers, found {', '.join(wrong)}")
+        for name, value in {"flip": flip, "forward": forward}.items():
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be true or false, found {value!r}")
         if not 1 <= timestep <= most:
             raise ValueError(f"timestep must be between 1 and {most}, found {timestep}")
         if steps is not None and not 1 <= steps <= timestep:

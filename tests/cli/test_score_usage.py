@@ -118,7 +118,7 @@ def test_options_that_are_none_or_have_a_flag_are_wrong_usage(in_folder, capsys,
     assert end.value.code == 2 and "argument --option: " in capsys.readouterr().err
 
 
-def test_options_reach_the_method_and_bind_an_interrupted_run(in_folder, capsys):
+def test_options_reach_the_method_and_its_revision(in_folder, capsys):
     picture().save("a.png")
     command = ["score", "a.png", "--method", "ser-fiq", "--num-repeats", "2"]
     assert main([*command, "-o", "a.csv"]) == main([*command, "-o", "b.csv", "--option", "dropout=.1"]) == 0

@@ -225,7 +225,7 @@ def run_settings(args: argparse.Namespace, method) -> dict[str, Any]:
     from difiqa_hf import __version__
 
     names = ("detect", "min_size", "max_megapixels", "fps", "seed", "num_repeats", "preset", "device", "batch_size")
-    chosen = {name: getattr(args, name) for name in names} | ({"option": args.option} if args.option else {})
+    chosen = {name: getattr(args, name) for name in (*names, "option")}
     chosen["calibration"] = args.calibration and args.calibration.read_text(encoding="utf-8")
     return chosen | {"method": method.name, "weights": method.fingerprint or method.revision, "version": __version__}
 

@@ -82,13 +82,9 @@ class DifFIQA(QualityMethod):
             "noise": noise, "max_standard_error": max_standard_error,
         }  # fmt: skip
         given = PRESETS[preset] | {name: value for name, value in given.items() if value is not None}
-        for name, value in given.items():
-            if name in ("flip", "forward") and not isinstance(value, bool):
-                raise ValueError(f"{name} must be true or false, found {value!r}")
         own = {name: self.pipeline.config[name] for name in ("timestep", "num_repeats", "flip", "forward")}
         self.options = own | EXACT | given | {"seed": seed, "batch_size": batch_size}
-        checked = {name: value for name, value in self.options.items() if name not in ("flip", "forward")}
-        self.pipeline.check_options(**checked)
+        self.pipeline.check_options(**self.options)
         if self.options["steps"] == self.options["timestep"]:
             self.options["steps"] = None  # the same, by its usual name
         # Repeats and noise only change the error; scores of another procedure are other scores, as of other weights.

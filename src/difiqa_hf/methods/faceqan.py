@@ -18,7 +18,7 @@ class FaceQAN(RecognizerMethod):
         num_iterations: l, cosines recorded for each copy, one before every step.
         epsilon: half-width of the random start and length of a step, in units of the range [0, 1].
         power: p, which spreads the scores.
-        batch_size: copies that go through the recogniser at once; changes speed and memory, and scores by 1e-4 at most
+        batch_size: copies that go through the recogniser at once; changes speed, memory and the fourth digit of scores
             (signs of gradients near zero turn with the last digit).
         seed: of the random starts.
         device: where to run.
