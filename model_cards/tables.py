@@ -136,7 +136,10 @@ def costs() -> dict:
 
 
 def cost(method: str) -> str:
-    return f"{costs()[method]:.3g}" if method in costs() else "-"
+    if method not in costs():
+        return "-"
+    ms = costs()[method]
+    return f"{ms:,.0f}" if ms >= 1000 else f"{ms:.3g}"
 
 
 def average(rows: list[dict | None]) -> float:
