@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from difiqa_hf.processes import leave
+
 
 class RunStopped(RuntimeError):
     """A run that cannot go on, for a reason that its message names together with what to do."""
@@ -18,6 +20,8 @@ def start(main: Callable[[], None]) -> None:
         sys.exit(130)
     except (OSError, ValueError, ImportError, RunStopped) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+    finally:
+        leave()
 
 
 def count(text: str) -> int:
