@@ -25,11 +25,10 @@ demo: $(STAMP)  ## score a real photograph and its degraded versions with the sh
 
 test: $(STAMP)  ## lint and run the tests (minutes)
 	$(BIN)/ruff check
-	@# one thread: tests start processes of their own, and networks with two threads each fight over the cores
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: $(STAMP)  ## run the long tests
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP)  ## ruff, with fixes
 	$(BIN)/ruff check --fix

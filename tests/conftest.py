@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, so before everything else
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is; tests compare processes to the last bit, and start several
 
 import pytest
 

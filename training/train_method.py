@@ -223,6 +223,7 @@ def main(argv: list[str] | None = None) -> None:
 
     if accelerator.is_main_process:
         network = objective.network.eval()
+        network.config.quality_method = args.method  # so that no other takes it for its own
         network.save_pretrained(args.output_dir / "model")
         facts = {"method": args.method, "recipe": preset, "mixed_precision": args.mixed_precision, "seed": args.seed,
                  "num_processes": accelerator.num_processes, "data": [Path(source).name for source in args.data],

@@ -177,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
     train, validation = split_rows(labels, used)
 
     backbone = load_recognizer(args.backbone)
-    config = {"label_minimum": low, "label_maximum": high, "head_width": recipe.head}
+    config = {"label_minimum": low, "label_maximum": high, "head_width": recipe.head, "quality_method": "difiqa-r"}
     model = DifFIQARegressor.from_embedder(backbone, **config, output_mapping=args.output_mapping)
     data = {"views": faces.views, "labels": labels, "teacher": torch.zeros(len(labels), 1)}
     if recipe.consistency:

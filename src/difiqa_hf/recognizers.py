@@ -117,9 +117,10 @@ def recognizer_fingerprint(recognizer: Callable) -> str:
 def configuration_digest(config: Mapping) -> str:
     """12 hex digits (SHA-256) of what a network's configuration says of its work.
 
-    Where it was loaded from, what wrote it, in which precision it was stored and what code lay beside change nothing.
+    Where it was loaded from, what wrote it, for which method it was trained, in which precision it was stored and what
+    code lay beside change nothing.
     """
-    bookkeeping = ("architectures", "auto_map", "dtype", "transformers_version")
+    bookkeeping = ("architectures", "auto_map", "dtype", "quality_method", "transformers_version")
     kept = {key: value for key, value in config.items() if not key.startswith("_") and key not in bookkeeping}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 

@@ -64,6 +64,10 @@ def test_not_calibrated_too_few_images_another_recogniser(tmp_path):
         create_method("froq", recognizer=toy_recognizer(seed=1), checkpoint=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no froq_calibration\.json"):
         create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path / "elsewhere")
+    written = (tmp_path / "froq_calibration.json").read_text()
+    (tmp_path / "froq_calibration.json").write_text(written.replace(method.calibration.layers[0], "nowhere", 1))
+    with pytest.raises(ValueError, match="MobileFaceNetRecognizer has no layer nowhere; calibrate again"):
+        create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)
     (tmp_path / "froq_calibration.json").write_text('{"layers": ["fc"]}')
     with pytest.raises(ValueError, match=r"froq_calibration\.json is not a calibration of FROQ: .*revision"):
         create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)

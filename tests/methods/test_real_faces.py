@@ -1,6 +1,7 @@
 """The sign of every method on real faces and real networks: a clean face scores above its blurred version."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ CASES = {
     ("lightqnet", None): ({}, 8),
 }
 
+# method trained by training/train_method.py -> how many of sixteen clean faces must score above their blurred versions
+TRAINED = {
+    "faceqgen": 16, "faceqnet": 16, "lightqnet": 16, "sdd-fiqa": 16, "pcnet": 16, "magface": 16, "pfe": 16, "cr-fiqa": 16
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def faces(shared):
@@ -44,6 +50,16 @@ def test_clean_above_blurred(name, recognizer, faces, shared):
         method = create_method(name, recognizer=weights / f"{recognizer}.safetensors", **options)
     clean, blurred = (method(pixel_values[:8]) for pixel_values in faces)
     assert (clean > blurred).sum() >= least, torch.stack([clean, blurred])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_trained_clean_above_blurred(name, faces):
+    model = Path(__file__).parents[2] / "training" / "runs" / name / "model"
+    if not model.is_dir():
+        pytest.skip(f"no {model}: its weights are not shipped; training/README.md has the command that makes them")
+    clean, blurred = create_method(name, checkpoint=model)(torch.cat(faces)).chunk(2)
+    assert (clean > blurred).sum() >= TRAINED[name], torch.stack([clean, blurred])
 
 
 def test_froq_calibrated_on_some_faces_ranks_the_blurred_below(faces, shared):

@@ -3,7 +3,6 @@
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
@@ -29,6 +28,6 @@ CR_FIQA = Family(
     markers=("conv1.weight", "layer1.0.bn1.weight", "fc.weight", "qs.weight"),
     build=build,
     keys=KEYS,
-    usage=method_usage("cr-fiqa"),
+    method="cr-fiqa",
 )
 CONVERTERS = {"cr-fiqa": CR_FIQA}

@@ -3,7 +3,6 @@
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
@@ -28,6 +27,6 @@ DIFIQA_R = Family(
     markers=("base.conv1.weight", "base.layer1.0.bn1.weight", "linear.weight"),
     build=build,
     keys=KEYS,
-    usage=method_usage("difiqa-r"),
+    method="difiqa-r",
 )
 CONVERTERS = {"difiqa-r": DIFIQA_R}

@@ -5,7 +5,6 @@ from dataclasses import replace
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Choice, Family
 from difiqa_hf.conversion.keymap import HeadKeyMap, KeyMap
-from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size, shape_of
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor, DifFIQARegressorConfig
@@ -72,7 +71,7 @@ IRESNET = Family(
     markers=("base_model.conv1.weight", *MARKERS),
     build=build_iresnet,
     keys=IRESNET_KEYS,
-    usage=method_usage("difiqa-r"),  # the same class of network
+    method="difiqa-r",  # the same class of network
 )
 MOBILEFACENET = replace(
     IRESNET,

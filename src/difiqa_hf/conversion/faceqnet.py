@@ -14,7 +14,7 @@ import torch
 
 from difiqa_hf.conversion.checkpoint import StateDict, check_fit, first, sha256
 from difiqa_hf.conversion.file_types import check_type
-from difiqa_hf.conversion.network import SAME_CODE, fill, method_usage, probe_difference, write_network
+from difiqa_hf.conversion.network import SAME_CODE, fill, probe_difference, usage, write_network
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, largest_difference, write_card
 from difiqa_hf.models.modeling_quality_resnet import QualityResNet, QualityResNetConfig
 
@@ -182,12 +182,12 @@ def read_faceqnet(path: Path) -> tuple[QualityResNet, StateDict]:
 def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`."""
     model, state = read_faceqnet(path)
-    written = write_network(model, output)
+    written = write_network(model, output, "faceqnet")
     kept = {key: value for key, value in written.state_dict().items() if key in state}
     difference = largest_difference(state, kept), probe_difference(model, written)
     result = Conversion("faceqnet", output, len(state), *difference, SAME_CODE, sha256(path))
     notes = "It resizes the crops to 224 x 224 itself. The authors' crops are a detector's boxes, not aligned."
-    write_card(path, ORIGIN, result, method_usage("faceqnet"), notes)
+    write_card(path, ORIGIN, result, usage("faceqnet"), notes)
     return result
 
 

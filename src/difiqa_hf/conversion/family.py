@@ -1,7 +1,7 @@
 """What every published state dict goes through: recognise, rename, load strictly, write, compare."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from difiqa_hf.conversion.checkpoint import (
     sha256,
 )
 from difiqa_hf.conversion.keymap import KeyMap
-from difiqa_hf.conversion.network import EMBEDDER_USAGE, SAME_CODE, fill, probe_difference, write_network
+from difiqa_hf.conversion.network import SAME_CODE, fill, probe_difference, usage, write_network
 from difiqa_hf.conversion.registry import suggestion
 from difiqa_hf.conversion.result import Conversion, Origin, largest_difference, write_card
 
@@ -39,7 +39,7 @@ class Family:
         within: entries of the file that may hold the state dict, the first that is there counts; "" is the file itself.
         prefixes: what may stand before all official names, where a training script wrapped the network.
         dropped: beginnings of names beside a wrapped network that only training needs.
-        usage: for the card; {folder} is the folder.
+        method: the quality method that the network is for, None for a recogniser.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Family:
     within: tuple[str, ...] = ("",)
     prefixes: tuple[str, ...] = ("module.",)
     dropped: tuple[str, ...] = ()
-    usage: str = field(default=EMBEDDER_USAGE, repr=False)
+    method: str | None = None
 
     @property
     def title(self) -> str:
@@ -105,13 +105,13 @@ class Family:
     def write(self, content: Any, path: Path, output: Path) -> Conversion:
         """Convert the content of `path` into the folder `output`."""
         model, state = self.network(content)
-        written = write_network(model, output)
+        written = write_network(model, output, self.method)
         back = self.restore(written.state_dict())
         back = {key: value for key, value in back.items() if key in state or not is_counter(key)}
         difference = largest_difference(state, back)
         probe = probe_difference(model, written)
         result = Conversion(self.kind, output, len(state), difference, probe, SAME_CODE, sha256(path))
-        write_card(path, self.origin, result, self.usage)
+        write_card(path, self.origin, result, usage(self.method))
         return result
 
     def __call__(self, path: Path, output: Path) -> Conversion:

@@ -9,7 +9,7 @@ import torch
 from difiqa_hf.conversion.checkpoint import check_fit, first, sha256
 from difiqa_hf.conversion.file_types import check_type
 from difiqa_hf.conversion.frozen_graph import Node, read_graph
-from difiqa_hf.conversion.network import SAME_CODE, fill, method_usage, probe_difference, write_network
+from difiqa_hf.conversion.network import SAME_CODE, fill, probe_difference, usage, write_network
 from difiqa_hf.conversion.result import Conversion, Converter, Origin, write_card
 from difiqa_hf.models.modeling_lightqnet import LightQNet, LightQNetConfig
 
@@ -86,11 +86,11 @@ def _config(graph: dict[str, Node], state: dict[str, torch.Tensor]) -> LightQNet
 def convert(path: Path, output: Path) -> Conversion:
     """Convert `path` into the folder `output`."""
     model = convert_lightqnet(path)
-    written = write_network(model, output)
+    written = write_network(model, output, "lightqnet")
     count, difference = len(model.state_dict()), probe_difference(model, written)
     result = Conversion("lightqnet", output, count, None, difference, SAME_CODE, sha256(path))
     notes = "It resizes the crops to 96 x 96 itself, in the 8-bit arithmetic of the released demo."
-    write_card(path, ORIGIN, result, method_usage("lightqnet"), notes)
+    write_card(path, ORIGIN, result, usage("lightqnet"), notes)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
-from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import iresnet_size
 from difiqa_hf.models.modeling_iresnet import IResNetConfig, IResNetRecognizer
@@ -37,6 +36,6 @@ MAGFACE = Family(
     prefixes=("features.module.", "module.features.", "features."),  # a wrapper for several GPUs moves
     dropped=("fc.", "module.fc."),  # the classifier
     build=build,
-    usage=method_usage("magface"),
+    method="magface",
 )
 CONVERTERS = {"magface": MAGFACE}

@@ -19,12 +19,15 @@ recognizer = load_recognizer("{folder}")
 embed(recognizer, FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values)  # (1, dim), not L2-normalised"""
 
 
-def method_usage(name: str) -> str:
-    """For the card: how a quality method takes the folder."""
-    return f"""from difiqa_hf import FaceImageProcessor, create_method
+METHOD_USAGE = """from difiqa_hf import FaceImageProcessor, create_method
 
 method = create_method("{name}", checkpoint="{{folder}}")
 method(FaceImageProcessor()(["face_aligned_112.jpg"]).pixel_values)  # higher is better"""
+
+
+def usage(method: str | None) -> str:
+    """For the card: how a quality method takes the folder, or a recogniser is loaded from it; {folder} is left open."""
+    return METHOD_USAGE.format(name=method) if method else EMBEDDER_USAGE
 
 
 def fill(model: PreTrainedModel, state: StateDict) -> PreTrainedModel:
@@ -34,8 +37,13 @@ def fill(model: PreTrainedModel, state: StateDict) -> PreTrainedModel:
     return model.requires_grad_(False).eval()
 
 
-def write_network(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """Write configuration, weights and processor; returns what loads from the folder, in float32 and eval mode."""
+def write_network(model: PreTrainedModel, folder: Path, method: str | None = None) -> PreTrainedModel:
+    """Write configuration, weights and processor; returns what loads from the folder, in float32 and eval mode.
+
+    The configuration names the quality `method`, if the network is for one, so that no other takes it.
+    """
+    if method:
+        model.config.quality_method = method
     model.save_pretrained(folder)
     FaceImageProcessor().save_pretrained(folder)
     return type(model).from_pretrained(folder, dtype=torch.float32).eval()

@@ -2,7 +2,6 @@
 
 from difiqa_hf.conversion.checkpoint import StateDict
 from difiqa_hf.conversion.family import Family
-from difiqa_hf.conversion.network import method_usage
 from difiqa_hf.conversion.result import Origin
 from difiqa_hf.conversion.shapes import ir_size
 from difiqa_hf.models.modeling_ir import IRQualityConfig, IRQualityModel
@@ -24,6 +23,6 @@ SDD_FIQA = Family(
     ),
     markers=("input_layer.0.weight", "body.0.res_layer.4.weight", "quality.1.weight", "quality.3.weight"),
     build=build,
-    usage=method_usage("sdd-fiqa"),
+    method="sdd-fiqa",
 )
 CONVERTERS = {"sdd-fiqa": SDD_FIQA}

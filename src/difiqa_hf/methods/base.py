@@ -215,11 +215,17 @@ class NetworkMethod(QualityMethod):
                 f"{self.name} needs weights and none are shipped: pass checkpoint=…, a folder, a Hub repository or a "
                 f"model; on the command line --method {self.name}=FOLDER"
             )
-        if not isinstance(checkpoint, nn.Module):
-            return load_strictly(checkpoint).requires_grad_(False).eval()
-        if checkpoint.training:
-            raise ValueError(f"the {type(checkpoint).__name__} is in training mode; call its eval() first")
-        return checkpoint
+        if isinstance(checkpoint, nn.Module):
+            if checkpoint.training:
+                raise ValueError(f"the {type(checkpoint).__name__} is in training mode; call its eval() first")
+            return checkpoint
+        model = load_strictly(checkpoint).requires_grad_(False).eval()
+        trained_for = getattr(model.config, "quality_method", None)  # unknown of what was written by hand
+        if trained_for not in (None, self.name):
+            raise ValueError(
+                f"{checkpoint} was trained for {trained_for}, not for {self.name}: write {trained_for}={checkpoint}"
+            )
+        return model
 
     def score(self, pixel_values: Tensor) -> Tensor:
         quality = getattr(self.network(pixel_values.to(self.device)), "quality", None)

@@ -121,6 +121,8 @@ class FROQ(RecognizerMethod):
                 f"the calibration belongs to the recogniser {calibration.revision}, this one is {self.revision}; "
                 "calibrate again"
             )
+        if missing := sorted(set(calibration.layers) - dict(self.recognizer.named_modules()).keys()):
+            raise ValueError(f"{type(self.recognizer).__name__} has no layer {', '.join(missing)}; calibrate again")
         self.calibration = calibration
         self.fingerprint = f"{self._inside} layers={','.join(calibration.layers)}"
 
