@@ -108,6 +108,8 @@ CASES = {
     "ediffiqa": ediffiqa,
     "ediffiqa (T)": ediffiqa_t,
 }
+METHODS = {"magface": "magface", "sdd-fiqa": "sdd-fiqa", "cr-fiqa": "cr-fiqa", "difiqa-r": "difiqa-r",
+           "ediffiqa": "difiqa-r"}  # fmt: skip
 
 
 @pytest.fixture(params=CASES)
@@ -160,6 +162,7 @@ def test_folder_is_complete(converted, monkeypatch):
     backbone = len([name for name in code if name.startswith("modeling_")]) - 1
     assert {f"{name.partition('.')[0]}.py" for name in stored["auto_map"].values()} <= code
     assert backbone == int("backbone_config" in stored)
+    assert stored.get("quality_method") == METHODS.get(converted.kind)
     card = (converted.folder / "README.md").read_text()
     origin, digest = family_of(converted).origin, converted.result.source_sha256
     for fact in (origin.url, origin.licence, origin.title, digest, f"difiqa convert {converted.kind}"):

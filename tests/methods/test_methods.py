@@ -54,6 +54,22 @@ def test_scores_are_one_float_per_image_without_gradients(method):
     assert (low is None or quality.min() >= low) and (high is None or quality.max() <= high + 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "expected"),
+    [
+        ("pfe", {"reduction": "harmonic"}, (None, 0)),
+        ("pfe", {"reduction": "log"}, (None, None)),
+        ("faceqgen", {"measure": "ssim"}, (-1, 1)),
+        ("faceqgen", {"measure": "mse"}, (-4, 0)),
+        ("faceqgen", {"measure": "discriminator"}, (None, None)),
+    ],
+)
+def test_the_range_is_that_of_the_option(name, option, expected, folders):
+    method = create(name, folders, **option)
+    assert method.score_range == expected
+    test_scores_are_one_float_per_image_without_gradients(method)
+
+
 def test_score_belongs_to_the_image(method):
     x = toy_faces(4)
     together = method(x)

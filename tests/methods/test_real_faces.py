@@ -26,7 +26,8 @@ CASES = {
 
 # method trained by training/train_method.py -> how many of sixteen clean faces must score above their blurred versions
 TRAINED = {
-    "faceqgen": 16, "faceqnet": 16, "lightqnet": 16, "sdd-fiqa": 16, "pcnet": 16, "magface": 16, "pfe": 16, "cr-fiqa": 16
+    "faceqgen": 16, "faceqnet": 16, "lightqnet": 16, "sdd-fiqa": 16, "pcnet": 16, "magface": 16, "pfe": 16,
+    "cr-fiqa": 16,
 }  # fmt: skip
 
 

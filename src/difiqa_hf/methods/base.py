@@ -33,7 +33,7 @@ class QualityMethod(ABC):
         kind: "analytical" (asks a recogniser about the image, no labels), "regression" (a network trained on quality
             labels), "model" (a recogniser trained to know its uncertainty) or "baseline".
         higher_is_better: always true; methods whose raw output is an uncertainty turn its sign.
-        score_range: lowest and highest possible score, None where there is no bound.
+        score_range: lowest and highest possible score, None where there is no bound; an option may narrow it.
         is_stochastic: whether the seed matters.
         needs_recognizer: whether a face recogniser is part of the method.
         needs_training: whether it needs weights of its own; where none are shipped, a checkpoint has to be named.

@@ -7,7 +7,8 @@ from torch import Tensor
 from difiqa_hf.methods.base import NetworkMethod
 from difiqa_hf.models.modeling_faceqgen import FaceQgenModel
 
-MEASURES = ("ssim", "mse", "discriminator")
+# measure -> lowest and highest possible score, of images in [-1, 1]
+MEASURES = {"ssim": (-1.0, 1.0), "mse": (-4.0, 0.0), "discriminator": (None, None)}
 
 
 class FaceQgen(NetworkMethod):
@@ -37,7 +38,7 @@ class FaceQgen(NetworkMethod):
         super().__init__(checkpoint, device)
         if not isinstance(self.model, FaceQgenModel):
             raise ValueError(f"faceqgen needs a FaceQgenModel, found {type(self.model).__name__}")
-        self.measure = measure
+        self.measure, self.score_range = measure, MEASURES[measure]
         self.fingerprint += f" measure={measure}"
         self._set_apart(measure=measure)
 

@@ -4,7 +4,8 @@ from torch import Tensor
 
 from difiqa_hf.methods.base import NetworkMethod
 
-REDUCTIONS = ("mean", "harmonic", "log")
+# reduction -> lowest and highest possible score
+REDUCTIONS = {"mean": (None, 0.0), "harmonic": (None, 0.0), "log": (None, None)}
 
 
 class PFE(NetworkMethod):
@@ -33,7 +34,7 @@ class PFE(NetworkMethod):
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, found {reduction!r}")
         super().__init__(checkpoint, device)
-        self.reduction = reduction
+        self.reduction, self.score_range = reduction, REDUCTIONS[reduction]
         self.fingerprint += f" reduction={reduction}"
         self._set_apart(reduction=reduction)
 
