@@ -19,9 +19,14 @@ from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.models.unet_patch import PatchUNet2DModel
 from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import load_recognizer
-from images import read_images, to_pixel_values
+from images import checked_source, read_images, to_pixel_values
 from start import positive, start
 from validate_ddpm import cosine_scheduler
+
+# what a checkpoint consists of, and what may lie beside it
+PIPELINE = {"model_index.json", "unet", "scheduler", "recognizer", "image_processor"}
+REGRESSOR = {"config.json", "model.safetensors", "preprocessor_config.json"}
+BESIDE = {"README.md", "thresholds.json"}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,11 +45,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def check_place(output: Path) -> None:
-    """Refuse a folder with anything else than an earlier assembly: every weight file below it will be rounded."""
-    assembled = (output / "model_index.json").exists() or (output / "preprocessor_config.json").exists()
-    if output.exists() and any(output.iterdir()) and not assembled:
-        raise ValueError(f"{output} holds other files than a checkpoint made by this script; name a new folder")
+def check_place(output: Path, parts: set[str]) -> None:
+    """Refuse a folder with anything but an earlier checkpoint of the same `parts`: all its weights will be rounded."""
+    strange = sorted({path.name for path in output.glob("*")} - parts - BESIDE)
+    if strange:
+        found = ", ".join(strange[:3])
+        raise ValueError(f"{output} holds other files ({found}) than a checkpoint of this kind; name a new folder")
+
+
+def check_inputs(args: argparse.Namespace) -> dict:
+    """What can be seen to be missing before hours of scoring; returns the content of --facts, {} without it."""
+    if not (source := Path(args.regressor or args.unet)).is_dir():
+        raise FileNotFoundError(f"{source} is no folder; need what the training wrote")
+    for data in args.reference_data or []:
+        checked_source(Path(data))
+    if not args.facts:
+        return {}
+    everything, name = json.loads(Path(args.facts).read_text()), Path(args.output_dir).name
+    if name not in everything.get("checkpoints", {}):
+        raise ValueError(f"{args.facts} has no entry {name} under checkpoints; it is named as --output_dir")
+    if args.regressor and not training_log(args).exists():
+        raise FileNotFoundError(f"{training_log(args)} is missing, from which --facts are taken")
+    return everything
+
+
+def training_log(args: argparse.Namespace) -> Path:
+    """What train_regressor.py wrote beside the regressor."""
+    return Path(args.regressor).parent / "log.jsonl"
 
 
 def halve(folder: Path) -> None:
@@ -101,7 +128,7 @@ def measured_facts(folder: Path, args: argparse.Namespace) -> dict:
     if args.regressor:
         config = json.loads((folder / "config.json").read_text())
         facts |= {name: round(config[name], 3) for name in ("label_minimum", "label_maximum")}
-        last = (Path(args.regressor).parent / "log.jsonl").read_text().splitlines()[-1]
+        last = training_log(args).read_text().splitlines()[-1]
         facts |= {key: round(value, 3) for key, value in json.loads(last).items() if key.startswith("validation_")}
     return facts
 
@@ -109,10 +136,8 @@ def measured_facts(folder: Path, args: argparse.Namespace) -> dict:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     output = Path(args.output_dir)
-    check_place(output)
-    everything = json.loads(Path(args.facts).read_text()) if args.facts else {}  # before hours of scoring
-    if not (source := Path(args.regressor or args.unet)).is_dir():
-        raise FileNotFoundError(f"{source} is no folder; need what the training wrote")
+    check_place(output, REGRESSOR if args.regressor else PIPELINE)
+    everything = check_inputs(args)
     if args.regressor:
         DifFIQARegressor.from_pretrained(args.regressor, dtype=torch.float32).save_pretrained(output)
         FaceImageProcessor().save_pretrained(output)
@@ -127,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     remove_code(output)  # the package knows its classes; `difiqa push` adds the code for those without it
     halve(output)
     forget_paths(output)
-    facts = measured_facts(output, args)
+    facts = measured_facts(output, args) if args.facts else {}
     if args.reference_data:
         reference, count = reference_quantiles(output, args)
         configuration = "config.json" if args.regressor else "model_index.json"

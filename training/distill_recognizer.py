@@ -134,7 +134,6 @@ def main(argv: list[str] | None = None) -> None:
     cache = Path(args.cache_dir or output / "views")
     cache.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
-    settle(cache / "views.json", {"teacher": args.teacher, "seed": args.seed})
     settle(output / "training_config.json", vars(args) | {"output_dir": "", "cache_dir": ""})
 
     # Data: every view and what the teachers say of it, in memory.

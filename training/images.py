@@ -1,8 +1,8 @@
 """Training images from zips, folders and `datasets`, and the deterministic samples drawn from them."""
 
+import hashlib
 import io
 import json
-import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,24 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
+from difiqa_hf.scoring.reading import decode
 
 UNREADABLE = (
     OSError,
     ValueError,
-    SyntaxError,
     EOFError,
-    struct.error,
     zipfile.BadZipFile,
     zlib.error,
     RuntimeError,  # a zip's encrypted member; one of an unknown compression (NotImplementedError) is its subclass
-    Image.DecompressionBombError,
 )
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
@@ -59,15 +57,12 @@ def read_images(sources: Sequence[str], size: int = 112) -> tuple[Tensor, list[s
 
 
 def decode_image(data: bytes, size: int = 112) -> Tensor:
-    """An encoded image as uint8 (3, size, size) RGB; others than square ones are stretched.
+    """An encoded image as uint8 (3, size, size) RGB, read as `difiqa score` does; stretched if it is not square.
 
     Raises:
-        UNREADABLE: for data that Pillow cannot read.
+        UnreadableImageError: with the reason.
     """
-    try:
-        picture = Image.open(io.BytesIO(data)).convert("RGB")
-    except UnidentifiedImageError:  # whose message names an address in memory
-        raise ValueError(f"{len(data)} bytes in no image format that Pillow knows") from None
+    picture = decode(io.BytesIO(data), max_megapixels=100)
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
@@ -113,8 +108,14 @@ class HubImages:
         return HubImages(self.rows.select(rows), self.column, self.size)
 
 
-def encoded(cell: dict) -> bytes:
-    """The bytes of an undecoded image of `datasets`: in the cell, or in the file that it names."""
+def encoded(cell: dict | None) -> bytes:
+    """The bytes of an undecoded image of `datasets`: in the cell, or in the file that it names.
+
+    Raises:
+        ValueError: for an empty cell.
+    """
+    if cell is None:
+        raise ValueError("the cell is empty")
     return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
 
 
@@ -159,10 +160,15 @@ def checked_source(source: Path) -> Path:
     """The source, if it is a folder or a zip."""
     if not source.exists():
         raise FileNotFoundError(f"{source} does not exist; need zips or folders of aligned faces")
-    if not source.is_dir() and not zipfile.is_zipfile(source):
+    if source.is_dir():
+        return source
+    try:
+        zipfile.ZipFile(source).close()
+    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter for a version that it does not know
+        size = source.stat().st_size
         raise ValueError(
-            f"{source} ({source.stat().st_size} bytes) is no zip file; need zips or folders of aligned faces"
-        )
+            f"{source} ({size} bytes) is no zip file, or a damaged one ({error}); need zips or folders of aligned faces"
+        ) from error
     return source
 
 
@@ -191,6 +197,11 @@ def settle(path: Path, settings: dict, free: Sequence[str] = ()) -> None:
     pending = path.with_suffix(".tmp")
     pending.write_text(json.dumps(settings, indent=2) + "\n")
     pending.replace(path)
+
+
+def pixels_digest(image: Tensor) -> str:
+    """12 hex digits of a decoded uint8 image."""
+    return hashlib.sha256(image.contiguous().numpy().data).hexdigest()[:12]
 
 
 def to_pixel_values(images: Tensor) -> Tensor:

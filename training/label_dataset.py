@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.difiqa import PRESETS
-from images import UNREADABLE, decode_image, encoded, image_files, settle, to_pixel_values
+from images import UNREADABLE, decode_image, encoded, image_files, pixels_digest, settle, to_pixel_values
+from regressor_labels import FORMAT
 from start import positive, start
 from views import check_kinds, make_view
 
@@ -66,6 +67,9 @@ def stream(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], bytes]]
     rows = datasets.load_dataset(name, args.dataset_config_name, split=args.dataset_split, streaming=True)
     if rows.features is not None and column not in rows.features:
         raise ValueError(f"{name} has no column {column}, but {', '.join(rows.features)}; see --image_column")
+    feature = None if rows.features is None else rows.features[column]
+    if isinstance(feature, datasets.Value | datasets.ClassLabel) and feature.dtype not in ("binary", "string"):
+        raise ValueError(f"column {column} of {name} holds {feature.dtype}, no images; see --image_column")
     for number, row in enumerate(rows.cast_column(column, datasets.Image(decode=False))):
         yield f"{name}/{number:08d}", partial(encoded, row[column])
 
@@ -77,8 +81,8 @@ def parts(args: argparse.Namespace) -> Iterator[list[Item]]:
         yield part
 
 
-def read_views(part: list[Item], seed: int) -> tuple[Tensor, list[tuple[str, str]], list[dict]]:
-    """Views (count, 3, 112, 112) uint8, their names and kinds, and the images that could not be read, with reasons."""
+def read_views(part: list[Item], seed: int) -> tuple[Tensor, list[dict], list[dict]]:
+    """Views (count, 3, 112, 112) uint8, what they are views of, and the images that could not be read, with reasons."""
     images, views, rows, unreadable = {}, [], [], {}
     for name, read, view in part:
         if name not in images and name not in unreadable:
@@ -88,20 +92,31 @@ def read_views(part: list[Item], seed: int) -> tuple[Tensor, list[tuple[str, str
                 unreadable[name] = {"name": name, "reason": str(error)}
         if name in images:
             views.append(make_view(images, name, view, seed))
-            rows.append((name, view))
+            rows.append({"name": name, "view": view, "pixels": pixels_digest(images[name])})
     return torch.stack(views) if views else torch.empty(0, 3, 112, 112), rows, list(unreadable.values())
 
 
-def check_part(path: Path, part: list[Item]) -> None:
-    """See whether a part that an earlier run wrote is of the same images.
+def unreadable_of(path: Path) -> Path:
+    """The file that lists what a part lacks, if anything."""
+    return path.with_name(path.name.replace("part", "unreadable"))
+
+
+def is_done(path: Path, part: list[Item]) -> bool:
+    """Whether a part that an earlier run wrote can stay: it is not where an image that was unreadable can be read now.
+
+    Only names are compared: to see other pixels under the same name takes reading all, which `labelled_faces` does.
 
     Raises:
         ValueError: if images came, went or were renamed since.
     """
-    files = (path, path.with_name(path.name.replace("part", "unreadable")))
-    there = {json.loads(line)["name"] for file in files if file.exists() for line in file.read_text().splitlines()}
-    if there != {name for name, _, _ in part}:
+    labelled, unreadable = (
+        {json.loads(line)["name"] for line in file.read_text().splitlines()} if file.exists() else set()
+        for file in (path, unreadable_of(path))
+    )
+    if labelled | unreadable != {name for name, _, _ in part}:
         raise ValueError(f"{path} was made of other images than there are now; label them in a new --output_dir")
+    _, mended, _ = read_views([item for item in part if item[0] in unreadable], seed=0)
+    return not mended
 
 
 def write_rows(path: Path, rows: list[dict], process: int) -> None:
@@ -134,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
     if accelerator.is_main_process:
         settle(
             output / "labels_config.json",
-            vars(args) | {"output_dir": "", "fingerprint": method.fingerprint, "format": 2},
+            vars(args) | {"output_dir": "", "fingerprint": method.fingerprint, "format": FORMAT},
         )
     accelerator.wait_for_everyone()
 
@@ -147,14 +162,15 @@ def main(argv: list[str] | None = None) -> None:
         path = output / f"part-{number:06d}.jsonl"
         if number % accelerator.num_processes != accelerator.process_index:
             continue
-        if path.exists():
-            check_part(path, part)
+        if path.exists() and is_done(path, part):
             continue
+        path.unlink(missing_ok=True)
+        unreadable_of(path).unlink(missing_ok=True)
         views, rows, unreadable = read_views(part, args.seed)
         qualities = method(to_pixel_values(views)).numpy().astype(np.float64) if rows else []
         if unreadable:
-            write_rows(output / f"unreadable-{number:06d}.jsonl", unreadable, accelerator.process_index)
-        labels = [{"name": n, "view": v, "quality": round(q, 7)} for (n, v), q in zip(rows, qualities, strict=True)]
+            write_rows(unreadable_of(path), unreadable, accelerator.process_index)
+        labels = [row | {"quality": round(q, 7)} for row, q in zip(rows, qualities, strict=True)]
         write_rows(path, labels, accelerator.process_index)
         scored += len(rows)
     print(f"process {accelerator.process_index}: {scored} views in {time.time() - started:.0f} s", flush=True)
@@ -172,7 +188,7 @@ def finish(output: Path, total: int) -> None:
     """
     for abandoned in output.glob("*.tmp*"):
         abandoned.unlink()
-    if (output / f"part-{total:06d}.jsonl").exists():
+    if any(int(path.stem.removeprefix("part-")) >= total for path in output.glob("part-*.jsonl")):
         raise ValueError(f"{output} holds parts of more images than there are now; label them in a new --output_dir")
     rows = sum(len(path.read_text().splitlines()) for path in output.glob("part-*.jsonl"))
     lines = (line for path in output.glob("unreadable-*.jsonl") for line in path.read_text().splitlines())

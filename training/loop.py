@@ -15,6 +15,8 @@ from torch import Tensor
 
 from start import RunStopped
 
+REMEDY = "Lower the learning rate, or leave out --mixed_precision, in a new folder"
+
 
 def learning_rate(step: int, peak: float, warmup: int, total: int, schedule: str = "cosine") -> float:
     """Learning rate of a 0-based step: linear warm-up, then constant or half a cosine down to a fiftieth."""
@@ -42,17 +44,14 @@ def new_accelerator(mixed_precision: str, **options: Any) -> Accelerator:
     return accelerator
 
 
-def check_gradient(accelerator: Accelerator, norm: Tensor | None, step: int, output: Path) -> None:
+def check_gradient(accelerator: Accelerator, norm: Tensor | None, step: int, output: Path, remedy: str = REMEDY):
     """Stop before a gradient that is not finite reaches the weights; float16's scaler skips such steps by itself.
 
     Raises:
         RunStopped: with what is still good.
     """
     if norm is not None and accelerator.scaler is None and not torch.isfinite(norm):
-        raise RunStopped(
-            f"the gradient of step {step} is {norm.item()}; {what_is_left(output)}. Lower the learning rate, or leave "
-            "out --mixed_precision, in a new folder"
-        )
+        raise RunStopped(f"the gradient of step {step} is {norm.item()}; {what_is_left(output)}. {remedy}")
 
 
 def last_checkpoint(output: Path) -> dict:

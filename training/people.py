@@ -56,7 +56,10 @@ def read_people(sources: list[str], leave_out: Path | None = None) -> People:
 
 def left_out(leave_out: Path, people: set[str]) -> set[str]:
     """Those of `people` (paths in their sources) that the file lists, see `read_people`."""
-    values = json.loads(leave_out.read_text()).values()
+    content = json.loads(leave_out.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"{leave_out} must be a JSON object of lists, found a {type(content).__name__}")
+    values = content.values()
     listed = {person for value in values if isinstance(value, list | dict) for person in value}
     short = {person: f"{Path(Path(person).parts[0]).stem}/{Path(person).name}" for person in people}
     excluded = {person for person in people if short[person] in listed}

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from images import read_images
+from images import pixels_digest, read_images
 from people import left_out
 from views import make_view
+
+FORMAT = 3  # of the label rows: name, view, digest of the image's pixels, quality
 
 
 @dataclass
@@ -58,13 +60,19 @@ def labelled_faces(args: argparse.Namespace) -> Faces:
     if not described.exists():
         raise ValueError(f"{described} is missing: --labels takes the --output_dir of label_dataset.py")
     settings = json.loads(described.read_text())
-    if settings.get("format") != 2:
-        raise ValueError(f"{args.labels} was written before the views changed; run label_dataset.py into a new folder")
+    if settings.get("format") != FORMAT:
+        raise ValueError(f"{args.labels} was written by an earlier version; run label_dataset.py into a new folder")
     rows = read_labels(Path(args.labels))
     images = dict(zip(*reversed(read_images(args.data)), strict=True))
     missing = {row["name"] for row in rows} - images.keys()
     if missing:
         raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels} labels, such as {min(missing)}")
+    changed = {row["name"] for row in rows if row["pixels"] != pixels_digest(images[row["name"]])}
+    if changed:
+        raise ValueError(
+            f"{len(changed)} images are others than when {args.labels} was made, such as {min(changed)}; label them "
+            "in a new --output_dir"
+        )
     views = torch.empty(len(rows), 3, 112, 112, dtype=torch.uint8)
     for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
         views[k] = make_view(images, row["name"], row["view"], settings["seed"])

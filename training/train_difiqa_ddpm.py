@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ddpm_flags import EMA_SCHEDULES, FREE, MODELS, parse_args
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import add_noise, alphas_cumprod, blend
-from difiqa_hf.models.unet_patch import PatchUNet2DModel
+from difiqa_hf.models.unet_patch import DEGRADATION_STD, PatchUNet2DModel
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import DiffusionSamples, HubImages, hold_out, read_images, settle
 from loop import (
@@ -40,13 +40,26 @@ from start import RunStopped, start
 from validate_ddpm import cosine_scheduler, sample_grid, validate
 
 
+def check_halvings(config: dict) -> None:
+    """Refuse the configuration of a network whose maps cannot be halved as often as it does."""
+    halvings = len(config["block_out_channels"]) - 1
+    if config["sample_size"] % 2**halvings:
+        raise ValueError(
+            f"the network of --model_config_name_or_path halves its maps of {config['sample_size']} pixels {halvings} "
+            "times, which cannot be; take another one, or --model with --patch_size"
+        )
+
+
 def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     """The denoiser of the preset, initialised from the seed."""
     set_seed(args.seed)
     if args.model_config_name_or_path:
         config = PatchUNet2DModel.load_config(args.model_config_name_or_path)
         config |= {"degradation_timesteps": args.degradation_timesteps, "num_train_timesteps": args.ddpm_num_steps}
-        return PatchUNet2DModel.from_config(config | ({"degradation_std": 0.0} if args.degradation == "none" else {}))
+        if (args.degradation == "none") != (config["degradation_std"] == 0):  # of a training with the other
+            config["degradation_std"] = 0.0 if args.degradation == "none" else DEGRADATION_STD
+        check_halvings(config)
+        return PatchUNet2DModel.from_config(config)
     preset = MODELS[args.model] | ({"patch_size": args.patch_size} if args.patch_size else {})
     if args.degradation == "none":
         preset["degradation_std"] = 0.0

@@ -14,15 +14,27 @@ from typing import TextIO
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor
 
 from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.recognizers import load_recognizer, weights_revision
 from images import settle, to_pixel_values
-from loop import check_gradient, continue_log, finish_checkpoint, learning_rate, new_accelerator, resume, save_state
+from loop import (
+    check_gradient,
+    continue_log,
+    finish_checkpoint,
+    learning_rate,
+    new_accelerator,
+    resume,
+    save_state,
+    what_is_left,
+)
 from method_objectives import OBJECTIVES, Objective, Run
 from people import batches, read_people
 from start import RunStopped, positive, start
+
+REMEDY = "Take the method's other preset or other --options, or leave out --mixed_precision, in a new folder"
 
 # preset -> optimiser, peak learning rate, weight decay, drops of the rate (x .1 at these fractions of the run; none: a
 # cosine with warm-up), epochs, people x images a batch, options of the objective
@@ -111,8 +123,9 @@ def build(run: Run, method: str, options: dict) -> Objective:
             raise ValueError(f"{method} takes a {kind.__name__} as {name}, found {value!r}; see method_objectives.py")
     try:
         return OBJECTIVES[method](run, **options).to(memory_format=torch.channels_last)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"{method} does not take {options}: {error}; see method_objectives.py") from error
+    except (TypeError, KeyError, StrictDataclassError) as error:
+        said = " ".join(str(error).split())  # a line, whatever it was
+        raise ValueError(f"{method} does not take {options}: {said}; see method_objectives.py") from error
 
 
 def build_optimizer(objective: Objective, preset: dict) -> torch.optim.Optimizer:
@@ -138,9 +151,9 @@ def learn(objective: Objective, optimizer, batch: dict[str, Tensor], accelerator
     with accelerator.autocast():
         loss = objective(batch)
     if not torch.isfinite(loss):
-        raise RunStopped(f"the loss of step {step} is {loss.item()}; the last checkpoint is intact")
+        raise RunStopped(f"the loss of step {step} is {loss.item()}; {what_is_left(output)}. {REMEDY}")
     accelerator.backward(loss)
-    check_gradient(accelerator, accelerator.clip_grad_norm_(objective.parameters(), 5.0), step, output)
+    check_gradient(accelerator, accelerator.clip_grad_norm_(objective.parameters(), 5.0), step, output, REMEDY)
     optimizer.step()
     optimizer.zero_grad()
     return loss.item()

@@ -21,7 +21,16 @@ from difiqa_hf.diffusion import stable_seed
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import settle, to_pixel_values
-from loop import continue_log, finish_checkpoint, named_write_errors, new_accelerator, publish, resume, save_state
+from loop import (
+    continue_log,
+    finish_checkpoint,
+    named_write_errors,
+    new_accelerator,
+    publish,
+    resume,
+    save_state,
+    what_is_left,
+)
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
 from start import RunStopped, positive, start
@@ -101,20 +110,23 @@ def with_similarities(labels: Tensor, faces: Faces, recipe: Recipe, args: argpar
     known = margins.isfinite()
     print(f"{int(known.sum())} of {len(labels)} views have a person to be compared with; the others are left out")
     if not known.any():
-        raise ValueError("no view has another image of its person beside it; take a recipe without mated similarities")
+        raise ValueError(
+            "no view has another labelled image of its person and one of another person to be compared with; take a "
+            "recipe without mated similarities"
+        )
     return mix_in(labels, margins, recipe.mated), known
 
 
-def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, seed):
+def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, args):
     """One pass over `rows`; returns the mean loss."""
     model.train()
-    generator = torch.Generator().manual_seed(stable_seed(seed, "mirror", epoch))
+    generator = torch.Generator().manual_seed(stable_seed(args.seed, "mirror", epoch))
     total, finite = 0.0, True
     for part in rows:
         views = data["views"][part]
         if recipe.misalign:
             own = zip(views, part.tolist(), strict=True)
-            views = torch.stack([misaligned(view, recipe.misalign, seed, epoch, row) for view, row in own])
+            views = torch.stack([misaligned(view, recipe.misalign, args.seed, epoch, row) for view, row in own])
         pixels = to_pixel_values(views)
         if recipe.mirror:
             mirrored = torch.rand(len(part), generator=generator) < 0.5
@@ -133,8 +145,8 @@ def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], 
         total += loss.item()
     if not (math.isfinite(total) and finite):
         raise RunStopped(
-            f"the mean loss of epoch {epoch + 1}, {total / len(rows)}, or one of its gradients is not finite; the last "
-            "checkpoint is intact. Take another recipe or --mixed_precision no, in a new folder"
+            f"the mean loss of epoch {epoch + 1}, {total / len(rows)}, or one of its gradients is not finite; "
+            f"{what_is_left(Path(args.output_dir))}. Take another recipe or --mixed_precision no, in a new folder"
         )
     return total / len(rows)
 
@@ -198,13 +210,14 @@ def main(argv: list[str] | None = None) -> None:
     for epoch in range(first, recipe.epochs):
         generator = torch.Generator().manual_seed(stable_seed(args.seed, "epoch", epoch))
         rows = batches(train, recipe.batch, generator)
-        loss = train_epoch(model, optimizer, schedule, data, rows, epoch, recipe, accelerator, args.seed)
+        loss = train_epoch(model, optimizer, schedule, data, rows, epoch, recipe, accelerator, args)
         predicted = predict(model, faces.views[validation], accelerator.device)
+        rho = rank_correlation(predicted.numpy(), labels[validation].numpy())
         entry = {
             "epoch": epoch + 1,
             "loss": loss,
             "validation_l1": (predicted - labels[validation]).abs().mean().item(),
-            "validation_spearman": rank_correlation(predicted.numpy(), labels[validation].numpy()),
+            "validation_spearman": rho if math.isfinite(rho) else None,  # of one image, or all alike
             "seconds": round(time.time() - started),
         }
         print(json.dumps(entry), file=log, flush=True)

@@ -150,6 +150,8 @@ def main(argv: list[str] | None = None) -> None:
 
         unet = PatchUNet2DModel.from_pretrained(args.unet).to(device).eval()
         scheduler = cosine_scheduler(unet.config.num_train_timesteps)
+        if len(scheduler.betas) < 5:
+            raise ValueError(f"DifFIQA works at t = 5, {args.unet} knows {len(scheduler.betas)} timesteps")
     recognizer = load_recognizer(args.recognizer, device=device)
     common = {"period": args.degradation_timesteps, "seed": args.seed, "scheduler": scheduler}
     measured = validate(unet, images, recognizer, device, args.batch_size, **common)

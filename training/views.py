@@ -4,6 +4,7 @@ A view is a pure function of (seed, kind, image), a target is the teacher's embe
 tells how sure the teacher is, and a student that is to judge quality must learn that too.
 """
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from difiqa_hf.degradation import degrade
 from difiqa_hf.diffusion import stable_seed
-from difiqa_hf.recognizers import embed
+from difiqa_hf.recognizers import embed, recognizer_fingerprint
 from images import read_images, to_pixel_values
 
 # original and mirror: as the name says. degraded: d(x) of Eq. 6. varied: what detectors, cameras and bad luck do to a
@@ -127,18 +128,20 @@ def views_and_targets(
     """Views (kinds, images, 3, 112, 112) uint8 and the teachers' embeddings of them (kinds, images, dims) float16.
 
     With several teachers the embeddings stand side by side, each of mean length one over the first kind, so that a
-    cosine is near the mean of the teachers' cosines. One file a source and kind is kept in `cache`, so that a killed
-    run, or one with other sources, computes nothing twice.
+    cosine is near the mean of the teachers' cosines. One file a source and kind is kept in `cache`, named by what it
+    was made of, so that a killed run, or one with other sources, computes nothing twice and reads nothing stale.
     """
     check_kinds(kinds)
+    made_by = [recognizer_fingerprint(teacher) for teacher in teachers]
     answers = [torch.compile(teacher) if compile else teacher for teacher in teachers]
     columns = []
     for source in sources:
-        images, done = None, []
+        images, done = read_images([source])[0], []
+        content = hashlib.sha256(images.numpy().data).hexdigest()
         for kind in kinds:
-            file = cache / f"{Path(source).stem}-{kind}.pt"
+            key = stable_seed(content, kind, seed, *made_by)
+            file = cache / f"{Path(source).stem}-{kind}-{key:016x}.pt"
             if not file.exists():
-                images = read_images([source])[0] if images is None else images
                 loader = DataLoader(Views(images, kind, seed), batch_size=64, num_workers=1)
                 pending = file.with_suffix(".tmp")
                 torch.save(_answer(loader, answers, device, f"{Path(source).stem} {kind}"), pending)

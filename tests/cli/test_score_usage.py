@@ -99,10 +99,13 @@ def test_lists_separated_otherwise(in_folder, brightness, capsys, monkeypatch, l
         ("faceqan", "num_iterations=2.5", "faceqan takes a whole number as num_iterations, found 2.5"),
         ("grafiqs", "batch_norm=1", "grafiqs takes a text as batch_norm, found 1"),
         ("difiqa", "compile=2", "difiqa takes true or false as compile, found 2"),
-        ("difiqa", "timestep=five", "whole numbers, found timestep = 'five'"),
-        ("difiqa", "flip=perhaps", "flip must be true or false, found 'perhaps'"),
+        ("difiqa", "timestep=five", "difiqa takes a whole number as timestep, found 'five'"),
+        ("difiqa", "flip=perhaps", "difiqa takes true or false as flip, found 'perhaps'"),
         ("prefiqs", "depth=3", "prefiqs has no option depth; it has"),
         ("random", "epsilon=.1", "random has no option epsilon"),
+        ("faceqan", "epsilon=inf", "faceqan takes a number as epsilon, found inf"),
+        ("grafiqs", "batch-norm=3", "grafiqs takes a text as batch_norm, found 3"),
+        ("difiqa", "max_standard_error=small", "difiqa takes a number as max_standard_error, found 'small'"),
     ],
 )
 def test_options_of_another_type_or_method(in_folder, capsys, method, option, message):
@@ -116,6 +119,12 @@ def test_options_that_are_none_or_have_a_flag_are_wrong_usage(in_folder, capsys,
     with pytest.raises(SystemExit) as end:
         main(["score", "a.png", "--option", option])
     assert end.value.code == 2 and "argument --option: " in capsys.readouterr().err
+
+
+def test_an_option_that_is_given_twice(in_folder, capsys):
+    picture().save("a.png")
+    command = ["score", "a.png", "--method", "ser-fiq", "--option", "dropout=.1", "--option", "dropout=.7"]
+    assert main(command) == 1 and "--option gives dropout more than once" in capsys.readouterr().err
 
 
 def test_options_reach_the_method_and_its_revision(in_folder, capsys):

@@ -68,6 +68,9 @@ def test_not_calibrated_too_few_images_another_recogniser(tmp_path):
     (tmp_path / "froq_calibration.json").write_text(written.replace(method.calibration.layers[0], "nowhere", 1))
     with pytest.raises(ValueError, match="MobileFaceNetRecognizer has no layer nowhere; calibrate again"):
         create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)
+    (tmp_path / "froq_calibration.json").write_text(written.replace(method.calibration.layers[0], "stem", 1))
+    with pytest.raises(ValueError, match="has no layer stem; calibrate again"):  # which has layers inside
+        create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)
     (tmp_path / "froq_calibration.json").write_text('{"layers": ["fc"]}')
     with pytest.raises(ValueError, match=r"froq_calibration\.json is not a calibration of FROQ: .*revision"):
         create_method("froq", recognizer=toy_recognizer(), checkpoint=tmp_path)
@@ -94,7 +97,9 @@ def test_the_command_line_says_so_before_it_writes(tmp_path, capsys):
         create_method("froq", recognizer=toy_recognizer()).calibrate(toy_faces(12), max_layers=0)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"layers": []}', '{"layers": "fc"}', '{"layers": [1]}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"layers": []}', '{"layers": "fc"}', '{"layers": [1]}', '{"layers": ["fc", "fc"]}']
+)
 def test_damaged_calibrations_are_named(tmp_path, text):
     (tmp_path / "froq_calibration.json").write_text(text)
     with pytest.raises(ValueError, match=r"froq_calibration\.json is not a calibration of FROQ"):

@@ -278,6 +278,7 @@ def test_listing_and_unknown_names():
     [
         (None, {}, "unknown method 'None'"),
         ("norm", {"recognizer": 3}, "a model, a callable or a path, found 3"),
+        ("difiqa", {"checkpoint": 3}, "difiqa takes a folder, a repository or a model, found 3"),
         ("pcnet", {"checkpoint": ""}, "checkpoint is empty"),
     ],
 )
@@ -288,5 +289,5 @@ def test_what_is_no_method_recogniser_or_checkpoint(name, options, said):
 
 def test_lightqnet_on_another_network():
     regressor = create_method("difiqa-r").model
-    with pytest.raises(ValueError, match="needs a network with a color_order"):
+    with pytest.raises(ValueError, match="lightqnet needs a LightQNet, found DifFIQARegressor"):
         create_method("lightqnet", checkpoint=regressor)

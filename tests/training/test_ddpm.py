@@ -22,7 +22,7 @@ import train_difiqa_ddpm as script  # isort: skip
 from images import HubImages, hold_out  # isort: skip
 from loop import check_gradient, continue_log, publish  # isort: skip
 from start import RunStopped  # isort: skip
-from validate_ddpm import cosine_scheduler, psnr, validate  # isort: skip
+from validate_ddpm import cosine_scheduler, psnr, sample_grid, validate  # isort: skip
 
 FLAGS = ["--model", "toy", "--train_batch_size", "2", "--checkpointing_steps", "3", "--dataloader_num_workers", "0",
          "--ema_every", "2"]  # fmt: skip
@@ -318,6 +318,17 @@ def test_a_named_configuration_takes_the_schedule_and_the_blend_of_the_flags(tmp
               "200", "--degradation", "none"]  # fmt: skip
     found = script.build_unet(script.parse_args("", flags)).config
     assert (found.degradation_timesteps, found.num_train_timesteps, found.degradation_std) == (1000, 200, 0.0)
+    script.build_unet(script.parse_args("", flags)).save_config(tmp_path)  # of a training without degradation
+    assert script.build_unet(script.parse_args("", flags[:-2])).config.degradation_std == 0.09
+    config = json.loads((tmp_path / "config.json").read_text()) | {"sample_size": 7}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="halves its maps of 7 pixels 1 times, which cannot be"):
+        script.build_unet(script.parse_args("", flags))
+
+
+def test_a_grid_of_a_short_schedule_takes_its_last_timestep():
+    grid = sample_grid(None, torch.zeros(1, 3, 112, 112, dtype=torch.uint8), "cpu", scheduler=cosine_scheduler(10))
+    assert grid.size == (448, 112)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import label_dataset  # isort: skip
 import train_regressor  # isort: skip
+from train_regressor import split_rows  # isort: skip
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels  # isort: skip
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
 
@@ -189,7 +190,7 @@ def test_faces_without_another_of_their_person_are_left_out(work, capsys):
 
 def test_nobody_to_compare_with_is_an_error(work, tmp_path):
     (tmp_path / "everybody.json").write_text(json.dumps({"all": ["faces/ann", "faces/bob"]}))
-    with pytest.raises(ValueError, match="no view has another image of its person"):
+    with pytest.raises(ValueError, match="no view has another labelled image of its person"):
         train(work, tmp_path, "--recipe", "difiqa-r-mated", "--leave_out", tmp_path / "everybody.json")
 
 
@@ -223,8 +224,65 @@ def test_images_that_came_or_went_are_refused(work, tmp_path):
         label_dataset.main(flags)
     shutil.rmtree(tmp_path / "faces" / "bob")
     (tmp_path / "faces" / "ann" / "00.png").unlink()
+    (tmp_path / "out" / "part-000002.jsonl").unlink()  # as killed processes leave gaps
     with pytest.raises(ValueError, match="holds parts of more images than there are now"):
         label_dataset.main(flags)
+
+
+def test_an_image_that_was_mended_since_is_labelled_after_all(work, tmp_path):
+    shutil.copytree(work / "faces", tmp_path / "faces")
+    shutil.copytree(work / "labels", tmp_path / "out")
+    flags = label_flags(work, tmp_path / "out")
+    flags[1] = str(tmp_path / "faces")
+    described = tmp_path / "out" / "labels_config.json"
+    described.write_text(described.read_text().replace(str(work / "faces"), str(tmp_path / "faces")))
+    before = contents(tmp_path / "out")
+    shutil.copy(tmp_path / "faces" / "bob" / "1.png", tmp_path / "faces" / "ann" / "broken.jpg")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main(flags)
+    after = contents(tmp_path / "out")
+    assert json.loads(after["complete.json"]) == {"parts": 10, "rows": 26, "unreadable": 1}
+    changed = [name for name in before if name.startswith("part") and before[name] != after[name]]
+    assert changed and all("broken" in after[name] for name in changed)
+
+
+def test_other_pixels_under_the_same_name_are_refused(work, tmp_path):
+    shutil.copytree(work / "faces", tmp_path / "faces")
+    args = Namespace(data=[str(tmp_path / "faces")], labels=str(work / "labels"), leave_out=None)
+    assert len(labelled_faces(args).views) == 24
+    shutil.copy(tmp_path / "faces" / "ann" / "0.png", tmp_path / "faces" / "bob" / "3.png")
+    with pytest.raises(ValueError, match=r"1 images are others than when .*labels was made, such as faces/bob/3\.png"):
+        labelled_faces(args)
+
+
+def test_a_column_without_images_and_an_empty_cell(work, tmp_path):
+    (tmp_path / "set").mkdir()
+    buffer = io.BytesIO()
+    Image.new("RGB", (112, 112), "gray").save(buffer, "PNG")
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")})
+    cells = {"image": [None, {"bytes": buffer.getvalue(), "path": None}], "label": [1, 2]}
+    datasets.Dataset.from_dict(cells, features).to_parquet(tmp_path / "set" / "train.parquet")
+    flags = ["--dataset_name", tmp_path / "set", "--checkpoint", work / "pipeline", "--num_repeats", "1"]
+
+    def label_into(name: str, *more) -> None:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        label_dataset.main(list(map(str, [*flags, "--output_dir", tmp_path / name, *more])))
+
+    label_into("labels")
+    assert json.loads((tmp_path / "labels" / "complete.json").read_text()) == {"parts": 1, "rows": 1, "unreadable": 1}
+    assert "the cell is empty" in (tmp_path / "labels" / "unreadable-000000.jsonl").read_text()
+    with pytest.raises(ValueError, match=r"column label of .* holds int32, no images; see --image_column"):
+        label_into("other", "--image_column", "label")
+    with pytest.raises(ValueError, match="has no column face, but image, label"):
+        label_into("other", "--image_column", "face")
+
+
+def test_rows_to_learn_from():
+    labels = torch.arange(20.0)
+    train, validation = split_rows(labels, labels >= 5)
+    assert validation.tolist() == [5, 15] and len(train) == 13
+    with pytest.raises(ValueError, match="1 of 20 labelled views are left to learn from, need at least 2"):
+        split_rows(labels, labels >= 18)
 
 
 def test_one_process_distils(work, tmp_path):

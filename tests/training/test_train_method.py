@@ -23,6 +23,7 @@ sys.path.insert(0, str(TRAINING))
 import train_method  # noqa: E402
 from method_objectives import OBJECTIVES, Margin  # noqa: E402
 from people import left_out, read_people  # noqa: E402
+from start import RunStopped  # noqa: E402
 
 PEOPLE = {"anna": 4, "bert": 3, "carl": 4, "only": 1, "overlap": 2}
 
@@ -136,6 +137,14 @@ def test_learning_rates():
 def test_unknown_options_are_refused(root, tmp_path):
     with pytest.raises(ValueError, match=r"magface does not take {'margin': 1}: .*see method_objectives.py"):
         train_method.main(arguments(root, tmp_path, "magface", "--options", '{"margin": 1}'))
+    with pytest.raises(ValueError, match=r"faceqgen does not take {.*'widths': 3.*see method_objectives.py"):
+        train_method.main(arguments(root, tmp_path / "other", "faceqgen", "--options", '{"widths": 3}'))
+
+
+def test_a_loss_that_is_not_finite_says_what_is_left_and_what_helps(root, tmp_path):
+    more = ("--options", '{"regulariser": NaN}')
+    with pytest.raises(RunStopped, match="the loss of step 1 is nan; no checkpoint was written yet"):
+        train_method.main(arguments(root, tmp_path, "magface", *more))
 
 
 def test_people_of_zips_are_left_out(root, tmp_path):
@@ -163,6 +172,9 @@ def test_a_list_that_names_nobody_is_refused(root, tmp_path):
     with pytest.raises(
         ValueError, match=r"none of the 1 people in .*\(train/anna, …\) is among the 5 .*\(pool/anna, …\)"
     ):
+        read_people([str(root / "pool")], tmp_path / "overlap.json")
+    (tmp_path / "overlap.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"overlap\.json must be a JSON object of lists, found a list"):
         read_people([str(root / "pool")], tmp_path / "overlap.json")
 
 

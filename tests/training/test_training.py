@@ -7,6 +7,7 @@ import zipfile
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from launching import ok, run, write_faces
@@ -14,13 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
+from difiqa_hf.scoring.reading import read_image
 from made_up_benchmarks import zipped
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import assemble_checkpoint  # isort: skip
 from distill_recognizer import choose, mirror_partners  # isort: skip
-from images import image_files, read_images, settle  # isort: skip
-from views import balance, check_kinds, make_view  # isort: skip
+from images import decode_image, image_files, read_images, settle  # isort: skip
+from views import balance, check_kinds, make_view, views_and_targets  # isort: skip
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
         "--dataloader_num_workers", "0", "--ema_every", "2"]  # fmt: skip
@@ -208,10 +210,58 @@ def test_damaged_members_of_zips_are_left_out(tmp_path, capsys, damage):
     assert "left out 1 unreadable files, for example faces.zip/1.bmp" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("place", "value"), [(0, 0), (6, 99)])  # its signature; the version that it needs
+def test_zips_with_a_damaged_directory_are_named(tmp_path, place, value):
+    write_faces(tmp_path / "faces", 1)
+    zipped(tmp_path / "faces", tmp_path / "faces.zip")
+    data = bytearray((tmp_path / "faces.zip").read_bytes())
+    data[data.index(b"PK\x01\x02") + place] = value
+    (tmp_path / "faces.zip").write_bytes(data)
+    with pytest.raises(ValueError, match=r"faces\.zip \(\d+ bytes\) is no zip file, or a damaged one"):
+        read_images([str(tmp_path / "faces.zip")])
+
+
+def test_images_are_read_as_scoring_reads_them(tmp_path):
+    face = Image.fromarray(((toy_faces(1)[0] + 1) * 127.5).byte().permute(1, 2, 0).numpy())
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    face.save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(np.asarray(face.convert("L")).astype(np.uint16) * 257).save(tmp_path / "wide.png")
+    for name in ("turned.png", "wide.png"):
+        found = decode_image((tmp_path / name).read_bytes())
+        assert torch.equal(found.permute(1, 2, 0), torch.from_numpy(np.array(read_image(tmp_path / name))))
+
+
+def test_views_are_kept_by_content(tmp_path):
+    recognizer = toy_recognizer()
+    sources = [write_faces(tmp_path / side / "faces", count) for side, count in (("a", 2), ("b", 3))]
+    arguments = (["original", "mirror"], [recognizer], tmp_path, 0, "cpu", False)
+    views, targets = views_and_targets(list(map(str, sources)), *arguments)
+    assert views.shape[:2] == targets.shape[:2] == (2, 5)  # two sources of one name
+    files = {path.name for path in tmp_path.glob("*.pt")}
+    assert len(files) == 4
+    again, _ = views_and_targets([str(sources[1])], *arguments)
+    assert torch.equal(again, views[:, 2:]) and {path.name for path in tmp_path.glob("*.pt")} == files
+    views_and_targets([str(sources[1])], ["original"], [toy_recognizer(seed=1)], *arguments[2:])
+    assert len({path.name for path in tmp_path.glob("*.pt")} - files) == 1  # another teacher
+
+
 def test_assembling_spares_other_files(tmp_path):
     (tmp_path / "state-0").mkdir()
-    with pytest.raises(ValueError, match="holds other files than a checkpoint"):
+    with pytest.raises(ValueError, match=r"holds other files \(state-0\) than a checkpoint of this kind"):
         assemble_checkpoint.main(["--unet", "unet", "--output_dir", str(tmp_path)])
+    (tmp_path / "facts.json").write_text('{"checkpoints": {"mine": {}}}')
+    (tmp_path / "trained" / "regressor").mkdir(parents=True)
+    for more, said in (
+        (("--reference_data", "nowhere.zip"), "nowhere.zip does not exist"),
+        (("--facts", str(tmp_path / "facts.json")), "has no entry new under checkpoints"),
+    ):
+        with pytest.raises((ValueError, OSError), match=said):
+            assemble_checkpoint.main(["--unet", str(tmp_path), "--output_dir", str(tmp_path / "new"), *more])
+    with pytest.raises(FileNotFoundError, match=r"log\.jsonl is missing, from which --facts are taken"):
+        assemble_checkpoint.main(["--regressor", str(tmp_path / "trained" / "regressor"), "--output_dir",
+                                  str(tmp_path / "mine"), "--facts", str(tmp_path / "facts.json")])  # fmt: skip
+    assert not (tmp_path / "new").exists() and not (tmp_path / "mine").exists()
     with pytest.raises(FileNotFoundError, match="nowhere is no folder"):
         assemble_checkpoint.main(["--unet", "nowhere", "--output_dir", str(tmp_path / "new")])
     with pytest.raises(SystemExit):

@@ -103,6 +103,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
 def key_value(text: str) -> tuple[str, Any]:
     """ "epsilon=.002" -> ("epsilon", .002): a number, true, false or none where the value reads as one, else text."""
     key, equals, value = text.partition("=")
+    key = key.replace("-", "_")
     if not (equals and key.isidentifier()):
         raise argparse.ArgumentTypeError(f"must be KEY=VALUE, found {text!r}")
     if key in FLAGS:
@@ -128,6 +129,9 @@ def make_method(args: argparse.Namespace, repeats_elsewhere: bool = False):
     chosen = method_class(args.method)
     if args.recognizer and not chosen.needs_recognizer:
         say(f"note: {args.method} has no use for --recognizer")
+    names = [name for name, _ in args.option]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"--option gives {', '.join(sorted(twice))} more than once")
     options = dict(args.option) | {"recognizer": args.recognizer, "seed": args.seed, "device": device}
     if args.num_repeats is not None and not repeats_elsewhere:
         options["num_repeats"] = args.num_repeats

@@ -121,7 +121,8 @@ class FROQ(RecognizerMethod):
                 f"the calibration belongs to the recogniser {calibration.revision}, this one is {self.revision}; "
                 "calibrate again"
             )
-        if missing := sorted(set(calibration.layers) - dict(self.recognizer.named_modules()).keys()):
+        leaves = {name for name, module in self.recognizer.named_modules() if not [*module.children()]}
+        if missing := sorted(set(calibration.layers) - leaves):
             raise ValueError(f"{type(self.recognizer).__name__} has no layer {', '.join(missing)}; calibrate again")
         self.calibration = calibration
         self.fingerprint = f"{self._inside} layers={','.join(calibration.layers)}"
@@ -211,8 +212,9 @@ def _read(checkpoint: str | Path) -> Calibration:
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         layers = found.get("layers")
-        if not (isinstance(layers, list) and layers and all(isinstance(layer, str) for layer in layers)):
-            raise TypeError(f"layers must be a list of names, found {layers!r}")
+        names = isinstance(layers, list) and layers and all(isinstance(layer, str) for layer in layers)
+        if not names or len(set(layers)) < len(layers):
+            raise TypeError(f"layers must be a list of names, each once, found {layers!r}")
         return Calibration(**{key: tuple(value) if isinstance(value, list) else value for key, value in found.items()})
     except (AttributeError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{folder / FILE} is not a calibration of FROQ: {error}") from error

@@ -6,6 +6,7 @@ from torch import nn
 
 from difiqa_hf.conversion.lightqnet import convert_lightqnet
 from difiqa_hf.methods.base import NetworkMethod
+from difiqa_hf.models.modeling_lightqnet import LightQNet
 
 
 class LightQNetQuality(NetworkMethod):
@@ -45,8 +46,8 @@ class LightQNetQuality(NetworkMethod):
 
     def load(self, checkpoint) -> nn.Module:
         model = convert_lightqnet(checkpoint) if str(checkpoint).endswith(".pb") else super().load(checkpoint)
-        if not hasattr(model.config, "color_order"):
-            raise ValueError(f"lightqnet needs a network with a color_order, {type(model).__name__} has none")
+        if not isinstance(model, LightQNet):
+            raise ValueError(f"lightqnet needs a LightQNet, found {type(model).__name__}")
         self.turned = self.color_order not in (None, model.config.color_order)
         if self.turned:
             model = copy.copy(model)  # the same weights; the caller's model keeps its own order

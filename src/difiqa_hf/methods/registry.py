@@ -2,8 +2,9 @@
 
 import importlib
 import inspect
+import math
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 from difiqa_hf.devices import pick_device
 from difiqa_hf.methods.base import KINDS, QualityMethod
@@ -91,15 +92,29 @@ def _check_options(method: type[QualityMethod], options: dict[str, Any]) -> None
     if unknown := sorted(options.keys() - set(known)):
         raise ValueError(f"{method.name} has no option {', '.join(unknown)}; it has {', '.join(known)}")
     for parameter in parameters:
-        name, default = parameter.name, parameter.default
-        if name in options and type(default) in _KINDS and name != "device" and not _is_like(options[name], default):
-            raise ValueError(f"{method.name} takes {_KINDS[type(default)]} as {name}, found {options[name]!r}")
+        name, kind = parameter.name, _kind(parameter)
+        checked = name in options and kind in _KINDS and name != "device"
+        if checked and not _is_a(options[name], kind, parameter.default):
+            raise ValueError(f"{method.name} takes {_KINDS[kind]} as {name}, found {options[name]!r}")
+    if isinstance(options.get("checkpoint"), Real):
+        raise ValueError(f"{method.name} takes a folder, a repository or a model, found {options['checkpoint']!r}")
 
 
-def _is_like(value: Any, default: Any) -> bool:
-    """Whether an option is of the type of its default; a whole number is a number, and True is none."""
-    abstract = {int: Integral, float: Real}.get(type(default), type(default))
-    return isinstance(value, abstract) and isinstance(value, bool) == isinstance(default, bool)
+def _kind(parameter: inspect.Parameter) -> type:
+    """Of a constructor's option: the type of its default; where that is None, the one beside it in the annotation."""
+    if parameter.default is not None:
+        return type(parameter.default)
+    kinds = [kind for kind in get_args(parameter.annotation) if kind is not type(None)]
+    return kinds[0] if len(kinds) == 1 else type(None)
+
+
+def _is_a(value: Any, kind: type, default: Any) -> bool:
+    """Whether an option is of its kind: a whole number is a number, True is none, and neither is infinity."""
+    if value is None:
+        return default is None
+    abstract = {int: Integral, float: Real}.get(kind, kind)
+    finite = not isinstance(value, Real) or math.isfinite(value)
+    return isinstance(value, abstract) and isinstance(value, bool) == (kind is bool) and finite
 
 
 def list_methods(kind: str | None = None) -> list[str]:

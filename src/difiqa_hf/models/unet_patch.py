@@ -9,6 +9,8 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.unets.unet_2d import UNet2DOutput
 from torch import Tensor
 
+DEGRADATION_STD = 0.09  # of d(x) - x, BSRGAN's, over the pixels of faces
+
 
 class PatchUNet2DModel(UNet2DModel):
     """`UNet2DModel` between a pixel unshuffle and a pixel shuffle, with the input added back.
@@ -44,7 +46,7 @@ class PatchUNet2DModel(UNet2DModel):
         attention_head_dim: int = 32,
         patch_size: int = 2,
         degradation_timesteps: int = 100,
-        degradation_std: float = 0.09,
+        degradation_std: float = DEGRADATION_STD,
         num_train_timesteps: int = 1000,
         **kwargs,
     ):
