@@ -91,7 +91,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="another option of the method, such as layer=image or epsilon=.002; may be given again",
+        help="another option of the method, such as epsilon=.002; may be given again; `difiqa methods` lists them",
     )
     add("--seed", type=whole(), default=0, help="of a stochastic method")
     add("--device", default="auto", help="cpu, cuda, cuda:1, mps; auto is cuda where there is one")

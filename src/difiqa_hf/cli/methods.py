@@ -1,4 +1,4 @@
-"""List the quality methods: what each is, what it needs, how to read its score, whose it is.
+"""List the quality methods: what each is, what it needs, how to read its score, its options, whose it is.
 
 seed: the score depends on --seed. recogniser: takes --recognizer. gradients: differentiates the recogniser.
 weights: "shipped", or "to name": --method NAME=FOLDER, a checkpoint that you trained or converted, or for "calibrate" a
@@ -8,6 +8,8 @@ calibration on your images for your recogniser (see `FROQ.calibrate`).
 import argparse
 import json
 
+from difiqa_hf.cli.common import FLAGS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `difiqa methods`."""
@@ -16,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a table of what the methods need, and one of where they come from."""
+    """Print tables of what the methods need, of their options and of where they come from."""
     from difiqa_hf.methods.registry import describe_methods
 
     methods = describe_methods(args.kind)
@@ -31,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
     origin = [("name", "paper", "code", "weights", "input", "parity")]
     fields = ("name", "paper", "code_license", "weights_license", "input_contract", "parity")
     origin += [tuple(row[field] for field in fields) for row in methods]
-    print(_table(needs), _table(origin), sep="\n\n")
+    options = [("name", "options (--option KEY=VALUE) and their defaults")]
+    for row in methods:
+        own = {name: value for name, value in row["options"].items() if name not in FLAGS}
+        options += [(row["name"], ", ".join(f"{name}={value}" for name, value in own.items()))] if own else []
+    print(_table(needs), _table(options), _table(origin), sep="\n\n")
     return 0
 
 

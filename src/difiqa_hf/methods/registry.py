@@ -80,6 +80,7 @@ def create_method(name: str, **options: Any) -> QualityMethod:
     return method(**options)
 
 
+COMMON = ("checkpoint", "recognizer", "seed", "device")  # options of many methods
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -129,12 +130,14 @@ def list_methods(kind: str | None = None) -> list[str]:
 
 
 def describe_methods(kind: str | None = None) -> list[dict[str, Any]]:
-    """What every method declares, as data: the attributes of its class and the first line of its docstring."""
+    """What every method declares, as data: the attributes of its class, its own options and their defaults, a line."""
     fields = [name for name in QualityMethod.__annotations__ if not name.startswith("_")]
     fields = [name for name in fields if name not in ("revision", "fingerprint")]  # of an instance
     rows = []
     for name in list_methods(kind):
         method = method_class(name)
-        summary = (method.__doc__ or "").split("\n")[0]
-        rows.append({field: getattr(method, field) for field in fields} | {"summary": summary})
+        summary, parameters = (method.__doc__ or "").split("\n")[0], inspect.signature(method).parameters
+        own = [p for p in parameters.values() if p.name not in COMMON and p.kind is not p.VAR_KEYWORD]
+        options = {parameter.name: parameter.default for parameter in own}
+        rows.append({field: getattr(method, field) for field in fields} | {"options": options, "summary": summary})
     return rows
