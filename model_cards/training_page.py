@@ -39,8 +39,8 @@ which ran 1,500 such steps, was not kept.
 {validation}
 
 `shipped` is the package's denoiser: T = 100, 1,500 steps, every timestep's error in units of its expected size. With
-T = 100 the blend keeps more of the identity from t = 50 on, and only after it degraded faces are nearer to the clean ones
-than before. At t = 5, where DifFIQA works, all are alike; so are EMA and raw everywhere.
+T = 100 the blend keeps more of the identity from t = 50 on, and only after it degraded faces are nearer to the clean
+ones than before. At t = 5, where DifFIQA works, all are alike; so are EMA and raw everywhere.
 
 ### Errors
 

@@ -11,7 +11,7 @@ from difiqa_hf.methods import list_methods
 def test_prints_what_methods_need_and_where_they_come_from(capsys):
     assert main(["methods"]) == 0
     needs, options, origin = capsys.readouterr().out.strip().split("\n\n")
-    assert "prefiqs    sparsity=0.4, scope=global\n" in options and "num_repeats" not in options
+    assert "prefiqs    sparsity=0.4, scope=global" in options.splitlines() and "num_repeats" not in options
     for table in (needs, origin):
         assert [line.split()[0] for line in table.splitlines()] == ["name", *list_methods()]
     row = next(line for line in needs.splitlines() if line.startswith("grafiqs "))
