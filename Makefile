@@ -1,6 +1,7 @@
-# `make` lists the targets. PYTHON, VENV and DIFIQA_SHARED may be overridden.
+# `make` lists the targets. PYTHON, VENV, JOBS (of the tests) and DIFIQA_SHARED may be overridden.
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
@@ -25,7 +26,7 @@ demo: $(STAMP)  ## score a real photograph and its degraded versions with the sh
 
 test: $(STAMP)  ## lint and run the tests (minutes)
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile
 
 test-slow: $(STAMP)  ## run the long tests
 	$(BIN)/python -m pytest -m slow

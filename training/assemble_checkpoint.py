@@ -23,10 +23,11 @@ from images import checked_source, read_images, to_pixel_values
 from start import positive, start
 from validate_ddpm import cosine_scheduler
 
-# what a checkpoint consists of, and what may lie beside it
-PIPELINE = {"model_index.json", "unet", "scheduler", "recognizer", "image_processor"}
-REGRESSOR = {"config.json", "model.safetensors", "preprocessor_config.json"}
-BESIDE = {"README.md", "thresholds.json"}
+# what a checkpoint consists of, what may lie beside it, and the entry of its first file that tells what it is
+PIPELINE = ("model_index.json", "unet", "scheduler", "recognizer", "image_processor")
+REGRESSOR = ("config.json", "model.safetensors", "preprocessor_config.json")
+BESIDE = ("README.md", "thresholds.json")
+SIGNS = {PIPELINE: ("_class_name", "DifFIQAPipeline"), REGRESSOR: ("model_type", "difiqa_regressor")}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,12 +46,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def check_place(output: Path, parts: set[str]) -> None:
-    """Refuse a folder with anything but an earlier checkpoint of the same `parts`: all its weights will be rounded."""
-    strange = sorted({path.name for path in output.glob("*")} - parts - BESIDE)
+def check_place(output: Path, parts: tuple[str, ...], sources: list[str | None]) -> None:
+    """Refuse a place with anything but an earlier checkpoint of the same `parts`: all its weights will be rounded."""
+    if any(source and Path(source).resolve().is_relative_to(output.resolve()) for source in sources):
+        raise ValueError(f"{output} is, or holds, what the checkpoint is made of; name a new folder")
+    if not output.exists():
+        return
+    names = [path.name for path in output.iterdir() if path.suffix != ".py"]  # code is written and removed again
+    strange, (key, kind) = sorted(set(names).difference(parts, BESIDE)), SIGNS[parts]
     if strange:
         found = ", ".join(strange[:3])
         raise ValueError(f"{output} holds other files ({found}) than a checkpoint of this kind; name a new folder")
+    described = output / parts[0]
+    if names and not (described.exists() and json.loads(described.read_text()).get(key) == kind):
+        raise ValueError(f"{output} is no earlier checkpoint of this kind ({kind}); name a new folder")
 
 
 def check_inputs(args: argparse.Namespace) -> dict:
@@ -62,10 +71,10 @@ def check_inputs(args: argparse.Namespace) -> dict:
     if not args.facts:
         return {}
     everything, name = json.loads(Path(args.facts).read_text()), Path(args.output_dir).name
-    if name not in everything.get("checkpoints", {}):
+    if not isinstance(everything, dict) or name not in everything.get("checkpoints", {}):
         raise ValueError(f"{args.facts} has no entry {name} under checkpoints; it is named as --output_dir")
-    if args.regressor and not training_log(args).exists():
-        raise FileNotFoundError(f"{training_log(args)} is missing, from which --facts are taken")
+    if args.regressor and not (training_log(args).exists() and training_log(args).read_text().strip()):
+        raise FileNotFoundError(f"{training_log(args)} is missing or empty, from which --facts are taken")
     return everything
 
 
@@ -129,14 +138,15 @@ def measured_facts(folder: Path, args: argparse.Namespace) -> dict:
         config = json.loads((folder / "config.json").read_text())
         facts |= {name: round(config[name], 3) for name in ("label_minimum", "label_maximum")}
         last = training_log(args).read_text().splitlines()[-1]
-        facts |= {key: round(value, 3) for key, value in json.loads(last).items() if key.startswith("validation_")}
+        found = {key: value for key, value in json.loads(last).items() if key.startswith("validation_")}
+        facts |= {key: value if value is None else round(value, 3) for key, value in found.items()}
     return facts
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     output = Path(args.output_dir)
-    check_place(output, REGRESSOR if args.regressor else PIPELINE)
+    check_place(output, REGRESSOR if args.regressor else PIPELINE, [args.unet, args.recognizer, args.regressor])
     everything = check_inputs(args)
     if args.regressor:
         DifFIQARegressor.from_pretrained(args.regressor, dtype=torch.float32).save_pretrained(output)

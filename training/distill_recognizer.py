@@ -76,6 +76,7 @@ def build_student(args: argparse.Namespace, embedding_size: int) -> IResNetRecog
     """The network to train: a copy of `--student`, or a fresh one."""
     if args.student:
         student = IResNetRecognizer.from_pretrained(args.student, dtype=torch.float32)
+        student.config.quality_method = None  # whatever it was
     else:
         student = IResNetRecognizer(IResNetConfig(**STUDENT | {"embedding_size": embedding_size}))
     return student.to(memory_format=torch.channels_last)

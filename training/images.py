@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ UNREADABLE = (
     ValueError,
     EOFError,
     zipfile.BadZipFile,
+    lzma.LZMAError,
     zlib.error,
     RuntimeError,  # a zip's encrypted member; one of an unknown compression (NotImplementedError) is its subclass
 )
@@ -114,7 +116,7 @@ def encoded(cell: dict | None) -> bytes:
     Raises:
         ValueError: for an empty cell.
     """
-    if cell is None:
+    if cell is None or (cell["bytes"] is None and cell["path"] is None):
         raise ValueError("the cell is empty")
     return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
 

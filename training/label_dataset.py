@@ -26,6 +26,7 @@ from regressor_labels import FORMAT
 from start import positive, start
 from views import check_kinds, make_view
 
+ENCODED = ("binary", "large_binary", "string", "large_string")  # of a column: bytes or paths
 Item = tuple[str, Callable[[], bytes], str]  # name of an image, its reader, a view
 
 
@@ -68,7 +69,7 @@ def stream(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], bytes]]
     if rows.features is not None and column not in rows.features:
         raise ValueError(f"{name} has no column {column}, but {', '.join(rows.features)}; see --image_column")
     feature = None if rows.features is None else rows.features[column]
-    if isinstance(feature, datasets.Value | datasets.ClassLabel) and feature.dtype not in ("binary", "string"):
+    if isinstance(feature, datasets.Value | datasets.ClassLabel) and feature.dtype not in ENCODED:
         raise ValueError(f"column {column} of {name} holds {feature.dtype}, no images; see --image_column")
     for number, row in enumerate(rows.cast_column(column, datasets.Image(decode=False))):
         yield f"{name}/{number:08d}", partial(encoded, row[column])

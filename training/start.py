@@ -1,6 +1,7 @@
 """How every script starts and ends: what a user can mend is said in a line, a mistake of ours keeps its traceback."""
 
 import argparse
+import atexit
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,17 @@ class RunStopped(RuntimeError):
 
 
 def start(main: Callable[[], None]) -> None:
-    """Run `main`. Exit codes: 0 done, 1 for input, files and settings that will not do, 130 interrupted."""
+    """Run `main`; the end of the program leaves the other processes.
+
+    Exit codes: 0 done, 1 for input, files and settings that will not do, 130 interrupted.
+    """
+    atexit.register(leave)
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(130)
     except (OSError, ValueError, ImportError, RunStopped) as error:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
-    finally:
-        leave()
 
 
 def count(text: str) -> int:

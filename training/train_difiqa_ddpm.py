@@ -40,26 +40,33 @@ from start import RunStopped, start
 from validate_ddpm import cosine_scheduler, sample_grid, validate
 
 
-def check_halvings(config: dict) -> None:
-    """Refuse the configuration of a network whose maps cannot be halved as often as it does."""
-    halvings = len(config["block_out_channels"]) - 1
-    if config["sample_size"] % 2**halvings:
+def configured_unet(args: argparse.Namespace) -> PatchUNet2DModel:
+    """A fresh network of --model_config_name_or_path, with schedule and blend of the flags.
+
+    Raises:
+        ValueError: if its maps of a face cannot be halved as often as it does.
+    """
+    config = PatchUNet2DModel.load_config(args.model_config_name_or_path)
+    config |= {"degradation_timesteps": args.degradation_timesteps, "num_train_timesteps": args.ddpm_num_steps}
+    if args.degradation == "none":
+        config["degradation_std"] = 0.0
+    elif config.get("degradation_std") == 0:  # of a training without
+        config["degradation_std"] = DEGRADATION_STD
+    unet = PatchUNet2DModel.from_config(config)
+    halvings, side = len(unet.config.block_out_channels) - 1, 112 // unet.config.patch_size
+    if side % 2**halvings:
         raise ValueError(
-            f"the network of --model_config_name_or_path halves its maps of {config['sample_size']} pixels {halvings} "
-            "times, which cannot be; take another one, or --model with --patch_size"
+            f"the network of {args.model_config_name_or_path} halves its maps of {side} pixels {halvings} times, which "
+            "cannot be; take another one, or --model with --patch_size"
         )
+    return unet
 
 
 def build_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     """The denoiser of the preset, initialised from the seed."""
     set_seed(args.seed)
     if args.model_config_name_or_path:
-        config = PatchUNet2DModel.load_config(args.model_config_name_or_path)
-        config |= {"degradation_timesteps": args.degradation_timesteps, "num_train_timesteps": args.ddpm_num_steps}
-        if (args.degradation == "none") != (config["degradation_std"] == 0):  # of a training with the other
-            config["degradation_std"] = 0.0 if args.degradation == "none" else DEGRADATION_STD
-        check_halvings(config)
-        return PatchUNet2DModel.from_config(config)
+        return configured_unet(args)
     preset = MODELS[args.model] | ({"patch_size": args.patch_size} if args.patch_size else {})
     if args.degradation == "none":
         preset["degradation_std"] = 0.0

@@ -122,6 +122,8 @@ def configuration_digest(config: Mapping) -> str:
     """
     bookkeeping = ("architectures", "auto_map", "dtype", "quality_method", "transformers_version")
     kept = {key: value for key, value in config.items() if not key.startswith("_") and key not in bookkeeping}
+    if backbone := kept.get("backbone_config"):
+        kept["backbone_config"] = {key: value for key, value in backbone.items() if key != "quality_method"}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 

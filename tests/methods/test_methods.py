@@ -3,6 +3,7 @@
 import copy
 import inspect
 import sys
+from importlib.resources import files
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from toys import toy_faceqgen, toy_faces, toy_lightqnet, toy_pipeline, toy_recog
 # name -> what makes a toy of the method cheap
 OPTIONS = {"faceqan": {"num_repeats": 3, "batch_size": 4}, "ser-fiq": {"num_repeats": 20}, "grafiqs": {"batch_size": 3}}
 REGRESSORS = ("difiqa-r", "faceqnet", "sdd-fiqa", "pcnet", "cr-fiqa")
+SHIPPED = files("difiqa_hf") / "checkpoints" / "difiqa_r"
 RECOGNIZER_METHODS = [row["name"] for row in describe_methods() if row["needs_recognizer"]]
 
 
@@ -279,6 +281,7 @@ def test_listing_and_unknown_names():
         (None, {}, "unknown method 'None'"),
         ("norm", {"recognizer": 3}, "a model, a callable or a path, found 3"),
         ("difiqa", {"checkpoint": 3}, "difiqa takes a folder, a repository or a model, found 3"),
+        ("cr-fiqa", {"checkpoint": SHIPPED}, "was trained for difiqa-r, not for cr-fiqa: use method difiqa-r"),
         ("pcnet", {"checkpoint": ""}, "checkpoint is empty"),
     ],
 )
@@ -288,6 +291,5 @@ def test_what_is_no_method_recogniser_or_checkpoint(name, options, said):
 
 
 def test_lightqnet_on_another_network():
-    regressor = create_method("difiqa-r").model
-    with pytest.raises(ValueError, match="lightqnet needs a LightQNet, found DifFIQARegressor"):
-        create_method("lightqnet", checkpoint=regressor)
+    with pytest.raises(ValueError, match="lightqnet needs a LightQNet, found MobileFaceNetRecognizer"):
+        create_method("lightqnet", checkpoint=toy_recognizer())

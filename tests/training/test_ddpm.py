@@ -320,8 +320,12 @@ def test_a_named_configuration_takes_the_schedule_and_the_blend_of_the_flags(tmp
     assert (found.degradation_timesteps, found.num_train_timesteps, found.degradation_std) == (1000, 200, 0.0)
     script.build_unet(script.parse_args("", flags)).save_config(tmp_path)  # of a training without degradation
     assert script.build_unet(script.parse_args("", flags[:-2])).config.degradation_std == 0.09
-    config = json.loads((tmp_path / "config.json").read_text()) | {"sample_size": 7}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    config = json.loads((tmp_path / "config.json").read_text())
+    few = {key: value for key, value in config.items() if key not in ("sample_size", "degradation_std")}
+    (tmp_path / "config.json").write_text(json.dumps(few))  # the rest by default
+    assert script.build_unet(script.parse_args("", flags[:-2])).config.degradation_std == 0.09
+    odd = {"patch_size": 16, "in_channels": 768, "out_channels": 768}
+    (tmp_path / "config.json").write_text(json.dumps(config | odd))
     with pytest.raises(ValueError, match="halves its maps of 7 pixels 1 times, which cannot be"):
         script.build_unet(script.parse_args("", flags))
 

@@ -19,6 +19,7 @@ from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import label_dataset  # isort: skip
 import train_regressor  # isort: skip
+from images import encoded  # isort: skip
 from train_regressor import split_rows  # isort: skip
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels  # isort: skip
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
@@ -261,6 +262,8 @@ def test_a_column_without_images_and_an_empty_cell(work, tmp_path):
     Image.new("RGB", (112, 112), "gray").save(buffer, "PNG")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")})
     cells = {"image": [None, {"bytes": buffer.getvalue(), "path": None}], "label": [1, 2]}
+    with pytest.raises(ValueError, match="the cell is empty"):
+        encoded({"bytes": None, "path": None})
     datasets.Dataset.from_dict(cells, features).to_parquet(tmp_path / "set" / "train.parquet")
     flags = ["--dataset_name", tmp_path / "set", "--checkpoint", work / "pipeline", "--num_repeats", "1"]
 

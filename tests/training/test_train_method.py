@@ -73,8 +73,10 @@ def test_trains_to_a_checkpoint_that_scores(method, root, tmp_path, capsys):
     scorer = create_method(f"{method}={tmp_path / 'whole' / 'model'}")
     assert scorer.revision == result["revisions"]["network"] and scorer(toy_faces(2)).isfinite().all()
     other = "pcnet" if method != "pcnet" else "sdd-fiqa"
-    with pytest.raises(ValueError, match=f"model was trained for {method}, not for {other}: write {method}="):
+    with pytest.raises(ValueError, match=f"was trained for {method}, not for {other}: use method {method}"):
         create_method(f"{other}={tmp_path / 'whole' / 'model'}")
+    with pytest.raises(ValueError, match=f"was trained for {method}, not for {other}"):
+        create_method(other, checkpoint=scorer.model)
 
     # stopped after the first step and started again: the same weights, bit for bit
     train_method.main(arguments(root, tmp_path / "cut", method, "--max_train_steps", "1"))

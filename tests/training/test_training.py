@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 import zipfile
 from argparse import Namespace
 from pathlib import Path
@@ -20,8 +21,10 @@ from made_up_benchmarks import zipped
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import assemble_checkpoint  # isort: skip
+import train_difiqa_ddpm  # isort: skip
 from distill_recognizer import choose, mirror_partners  # isort: skip
 from images import decode_image, image_files, read_images, settle  # isort: skip
+from start import start  # isort: skip
 from views import balance, check_kinds, make_view, views_and_targets  # isort: skip
 
 DDPM = ["--model", "toy", "--max_train_steps", "9", "--train_batch_size", "2", "--checkpointing_steps", "3",
@@ -93,7 +96,8 @@ def test_distillation_writes_a_recogniser(faces, tmp_path):
     whole, cut = (load_file(tmp_path / name / "recognizer" / "model.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
 
-    other = run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--seed", "1", "--output_dir", tmp_path)
+    other = run("distill_recognizer.py", *arguments, "--max_train_steps", "4", "--seed", "1", "--output_dir",
+                tmp_path / "whole")  # fmt: skip
     assert other.returncode != 0 and "seed: 0 -> 1" in other.stderr
 
 
@@ -145,13 +149,22 @@ def test_several_teachers_weigh_the_same_whatever_their_lengths():
         ("none", ("--train_batch_size", "many"), "must be a whole number of at least 1, found many"),
     ],
 )
-def test_what_a_user_can_mend_is_said_without_a_traceback(tmp_path, source, flags, said):
+def test_what_a_user_can_mend_is_said_in_a_line(tmp_path, monkeypatch, capsys, source, flags, said):
     (tmp_path / "none").mkdir()
     (tmp_path / "text.zip").write_text("text")
     arguments = ("--train_data", tmp_path / source, "--output_dir", tmp_path / "out", *DDPM, *flags)
+    monkeypatch.setattr(sys, "argv", ["train_difiqa_ddpm.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        start(train_difiqa_ddpm.main)
+    line = end.value.code if isinstance(end.value.code, str) else capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("train_difiqa_ddpm.py: ") and said in line and "\n" not in line
+
+
+def test_a_script_ends_with_its_last_line(tmp_path):
+    arguments = ("--train_data", tmp_path / "missing.zip", "--output_dir", tmp_path / "out", *DDPM)
     result = run("train_difiqa_ddpm.py", *arguments)
-    assert result.returncode in (1, 2) and said in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "missing.zip does not exist; need zips or folders" in result.stderr.splitlines()[-1]
 
 
 def test_settings_may_be_mended_until_something_was_made_with_them(tmp_path):
@@ -250,15 +263,21 @@ def test_assembling_spares_other_files(tmp_path):
     (tmp_path / "state-0").mkdir()
     with pytest.raises(ValueError, match=r"holds other files \(state-0\) than a checkpoint of this kind"):
         assemble_checkpoint.main(["--unet", "unet", "--output_dir", str(tmp_path)])
+    toy_recognizer().save_pretrained(tmp_path / "trained" / "recognizer")
+    with pytest.raises(ValueError, match=r"is no earlier checkpoint of this kind \(difiqa_regressor\)"):
+        assemble_checkpoint.main(["--regressor", "x", "--output_dir", str(tmp_path / "trained" / "recognizer")])
+    with pytest.raises(ValueError, match="is, or holds, what the checkpoint is made of"):
+        assemble_checkpoint.main(["--unet", "unet", "--recognizer", str(tmp_path / "trained" / "recognizer"),
+                                  "--output_dir", str(tmp_path / "trained")])  # fmt: skip
     (tmp_path / "facts.json").write_text('{"checkpoints": {"mine": {}}}')
-    (tmp_path / "trained" / "regressor").mkdir(parents=True)
+    (tmp_path / "trained" / "regressor").mkdir()
     for more, said in (
         (("--reference_data", "nowhere.zip"), "nowhere.zip does not exist"),
         (("--facts", str(tmp_path / "facts.json")), "has no entry new under checkpoints"),
     ):
         with pytest.raises((ValueError, OSError), match=said):
             assemble_checkpoint.main(["--unet", str(tmp_path), "--output_dir", str(tmp_path / "new"), *more])
-    with pytest.raises(FileNotFoundError, match=r"log\.jsonl is missing, from which --facts are taken"):
+    with pytest.raises(FileNotFoundError, match=r"log\.jsonl is missing or empty, from which --facts are taken"):
         assemble_checkpoint.main(["--regressor", str(tmp_path / "trained" / "regressor"), "--output_dir",
                                   str(tmp_path / "mine"), "--facts", str(tmp_path / "facts.json")])  # fmt: skip
     assert not (tmp_path / "new").exists() and not (tmp_path / "mine").exists()

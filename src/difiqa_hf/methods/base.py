@@ -215,16 +215,14 @@ class NetworkMethod(QualityMethod):
                 f"{self.name} needs weights and none are shipped: pass checkpoint=…, a folder, a Hub repository or a "
                 f"model; on the command line --method {self.name}=FOLDER"
             )
-        if isinstance(checkpoint, nn.Module):
-            if checkpoint.training:
-                raise ValueError(f"the {type(checkpoint).__name__} is in training mode; call its eval() first")
-            return checkpoint
-        model = load_strictly(checkpoint).requires_grad_(False).eval()
-        trained_for = getattr(model.config, "quality_method", None)  # unknown of what was written by hand
+        model, named = checkpoint, f"the {type(checkpoint).__name__}"
+        if not isinstance(checkpoint, nn.Module):
+            model, named = load_strictly(checkpoint).requires_grad_(False).eval(), checkpoint
+        elif checkpoint.training:
+            raise ValueError(f"{named} is in training mode; call its eval() first")
+        trained_for = getattr(getattr(model, "config", None), "quality_method", None)  # unknown of other networks
         if trained_for not in (None, self.name):
-            raise ValueError(
-                f"{checkpoint} was trained for {trained_for}, not for {self.name}: write {trained_for}={checkpoint}"
-            )
+            raise ValueError(f"{named} was trained for {trained_for}, not for {self.name}: use method {trained_for}")
         return model
 
     def score(self, pixel_values: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class FaceQgen(NetworkMethod):
 
     name = "faceqgen"
     kind = "analytical"
+    score_range = MEASURES["ssim"]
     input_contract = "RGB in [-1, 1], 112 x 112 (ours; the official one is not known)"
     paper = "Hernandez-Ortega et al., FaceQgen, FG 2021"
     code_license = "none released"

@@ -21,6 +21,7 @@ class PFE(NetworkMethod):
 
     name = "pfe"
     kind = "model"
+    score_range = REDUCTIONS["mean"]
     input_contract = "official: 112 x 96, (x - 127.5) / 128; here the backbone's own"
     paper = "Shi and Jain, Probabilistic Face Embeddings, ICCV 2019"
     code_license = "MIT"

@@ -114,7 +114,7 @@ def _is_a(value: Any, kind: type, default: Any) -> bool:
     if value is None:
         return default is None
     abstract = {int: Integral, float: Real}.get(kind, kind)
-    finite = not isinstance(value, Real) or math.isfinite(value)
+    finite = isinstance(value, Integral) or not isinstance(value, Real) or math.isfinite(value)
     return isinstance(value, abstract) and isinstance(value, bool) == (kind is bool) and finite
 
 
