@@ -15,7 +15,9 @@ class FaceQgen(NetworkMethod):
     """Closeness of a face to what a generative network makes an ideal face of it (Hernandez-Ortega et al., FG 2021).
 
     Re-implemented from the paper's abstract and not weight-compatible: no generator was ever published (the repository
-    of that name holds FaceQnet). The paper of DifFIQA does not say which of the three scores it compared with.
+    of that name holds FaceQnet). The paper of DifFIQA does not say which of the three scores it compared with. Of the
+    small network that was trained here only the discriminator ranks sixteen LFW faces above their blurred versions (15;
+    ssim 8, mse 1): a smooth face is easily restored.
 
     Args:
         checkpoint: folder or Hub repository of a `FaceQgenModel`, or the model.
