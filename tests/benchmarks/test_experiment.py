@@ -14,6 +14,9 @@ from difiqa_hf.cli import main
 from difiqa_hf.models.modeling_mobilefacenet import MobileFaceNetConfig, MobileFaceNetRecognizer
 from made_up_benchmarks import cfp_files, lfw_files, write
 
+MODEL_CARDS = Path(__file__).parents[2] / "model_cards"
+RECALLING = [path for path in sorted((MODEL_CARDS / "experiments").glob("*.json")) if '"recall"' in path.read_text()]
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for FMR:UserWarning")
 
 
@@ -185,3 +188,10 @@ def test_what_is_recalled_must_be_told_from_others_and_lie_on_file(tmp_path):
     assert (found.name, found.fingerprint, found.revision) == ("norm", "norm aaa-2", "aaa")
     with pytest.raises(FileNotFoundError, match="norm aaa has no scores on file for these images"):
         found(None)
+
+
+@pytest.mark.parametrize("path", RECALLING, ids=lambda path: path.stem)
+def test_what_the_experiments_on_file_recall_is_there_once(path):
+    entries = [entry for entry in json.loads(path.read_text())["methods"] if "recall" in entry]
+    for entry in entries:
+        assert entry["recall"] in recall(MODEL_CARDS / "results" / "scores", entry["name"], entry["recall"]).fingerprint
