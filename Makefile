@@ -48,6 +48,7 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	$(EVALUATE) --experiment $(EXPERIMENTS)/methods.json -o model_cards/results/methods
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan.json -o model_cards/results/inside-faceqan
+	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan-lfw.json -o model_cards/results/inside-faceqan
 	$(EVALUATE) --experiment $(EXPERIMENTS)/edc.json -o model_cards/results/edc
 	$(BIN)/python model_cards/render.py
 	$(MAKE) figures

@@ -17,7 +17,8 @@ which were measured on another day (`bench-inside.json`, `bench-inside-faceqan.j
 
 GraFIQs needs BatchNorm: edgeface_xs has none, and that of mobilefacenet_webface600k is folded but for the last one
 (`batch_norm="1d"`). FaceQAN, which costs {least} to {most} s an image with these inside, was run with them on CFP-FP
-only ([inside-faceqan.json](experiments/inside-faceqan.json)).
+([inside-faceqan.json](experiments/inside-faceqan.json)) and with the cheapest on LFW
+([inside-faceqan-lfw.json](experiments/inside-faceqan-lfw.json)).
 """
 
 
