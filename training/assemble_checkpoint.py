@@ -52,26 +52,44 @@ def check_place(output: Path, parts: tuple[str, ...], sources: list[str | None])
         raise ValueError(f"{output} is, or holds, what the checkpoint is made of; name a new folder")
     if not output.exists():
         return
-    names = [path.name for path in output.iterdir() if path.suffix != ".py"]  # code is written and removed again
-    strange, (key, kind) = sorted(set(names).difference(parts, BESIDE)), SIGNS[parts]
-    if strange:
+    names = {path.name for path in output.iterdir()}
+    if strange := sorted(names.difference(parts, BESIDE)):
         found = ", ".join(strange[:3])
         raise ValueError(f"{output} holds other files ({found}) than a checkpoint of this kind; name a new folder")
-    described = output / parts[0]
-    if names and not (described.exists() and json.loads(described.read_text()).get(key) == kind):
-        raise ValueError(f"{output} is no earlier checkpoint of this kind ({kind}); name a new folder")
+    if names and not is_ours(output, parts):
+        raise ValueError(f"{output} is no earlier checkpoint of this kind ({SIGNS[parts][1]}); name a new folder")
+
+
+def is_ours(folder: Path, parts: tuple[str, ...]) -> bool:
+    """Whether the first file of `parts` says that a folder is DifFIQA's, and not another method's of the same class."""
+    described, (key, kind) = read_object(folder / parts[0]), SIGNS[parts]
+    return described.get(key) == kind and described.get("quality_method") in (None, "difiqa-r")
+
+
+def read_object(path: Path) -> dict:
+    """The JSON object in a file; {} where there is no file."""
+    try:
+        content = json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, found a {type(content).__name__}")
+    return content
 
 
 def check_inputs(args: argparse.Namespace) -> dict:
     """What can be seen to be missing before hours of scoring; returns the content of --facts, {} without it."""
     if not (source := Path(args.regressor or args.unet)).is_dir():
         raise FileNotFoundError(f"{source} is no folder; need what the training wrote")
+    if args.regressor and not is_ours(source, REGRESSOR):
+        raise ValueError(f"{source} holds no regressor of train_regressor.py; --unet takes a denoiser")
     for data in args.reference_data or []:
         checked_source(Path(data))
     if not args.facts:
         return {}
-    everything, name = json.loads(Path(args.facts).read_text()), Path(args.output_dir).name
-    if not isinstance(everything, dict) or name not in everything.get("checkpoints", {}):
+    everything, name = read_object(Path(args.facts)), Path(args.output_dir).name
+    checkpoints = everything.get("checkpoints")
+    if not isinstance(checkpoints, dict) or not isinstance(checkpoints.get(name), dict):
         raise ValueError(f"{args.facts} has no entry {name} under checkpoints; it is named as --output_dir")
     if args.regressor and not (training_log(args).exists() and training_log(args).read_text().strip()):
         raise FileNotFoundError(f"{training_log(args)} is missing or empty, from which --facts are taken")

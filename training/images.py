@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import torch
 from PIL import Image
@@ -118,7 +119,10 @@ def encoded(cell: dict | None) -> bytes:
     """
     if cell is None or (cell["bytes"] is None and cell["path"] is None):
         raise ValueError("the cell is empty")
-    return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+    if cell["bytes"] is not None:
+        return cell["bytes"]
+    with fsspec.open(cell["path"], "rb") as file:  # streamed sets name members of archives, and files of the Hub
+        return file.read()
 
 
 def hold_out(images: "Tensor | HubImages", count: int, seed: int) -> "tuple[Tensor | HubImages, Tensor]":

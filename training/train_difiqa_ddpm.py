@@ -44,17 +44,19 @@ def configured_unet(args: argparse.Namespace) -> PatchUNet2DModel:
     """A fresh network of --model_config_name_or_path, with schedule and blend of the flags.
 
     Raises:
-        ValueError: if its maps of a face cannot be halved as often as it does.
+        ValueError: if it cannot cut a face into its patches, or halve its maps as often as it does.
     """
     config = PatchUNet2DModel.load_config(args.model_config_name_or_path)
     config |= {"degradation_timesteps": args.degradation_timesteps, "num_train_timesteps": args.ddpm_num_steps}
     if args.degradation == "none":
         config["degradation_std"] = 0.0
-    elif config.get("degradation_std") == 0:  # of a training without
+    elif not config.get("degradation_std"):  # of a training without
         config["degradation_std"] = DEGRADATION_STD
     unet = PatchUNet2DModel.from_config(config)
-    halvings, side = len(unet.config.block_out_channels) - 1, 112 // unet.config.patch_size
-    if side % 2**halvings:
+    patch, halvings = unet.config.patch_size, len(unet.config.block_out_channels) - 1
+    if 112 % patch:
+        raise ValueError(f"the patches of {args.model_config_name_or_path}, {patch} pixels, do not divide a face's 112")
+    if (side := 112 // patch) % 2**halvings:
         raise ValueError(
             f"the network of {args.model_config_name_or_path} halves its maps of {side} pixels {halvings} times, which "
             "cannot be; take another one, or --model with --patch_size"

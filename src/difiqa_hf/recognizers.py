@@ -118,7 +118,7 @@ def configuration_digest(config: Mapping) -> str:
     """12 hex digits (SHA-256) of what a network's configuration says of its work.
 
     Where it was loaded from, what wrote it, for which method it was trained, in which precision it was stored and what
-    code lay beside change nothing.
+    code lay beside change nothing; of a backbone inside, only the method changes nothing.
     """
     bookkeeping = ("architectures", "auto_map", "dtype", "quality_method", "transformers_version")
     kept = {key: value for key, value in config.items() if not key.startswith("_") and key not in bookkeeping}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pyarrow.parquet import write_table
+from pyarrow.parquet import read_schema, write_table
 
 from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
 from difiqa_hf.benchmarks.paper_tables import format_like, read_results
@@ -192,6 +192,11 @@ def test_what_is_recalled_must_be_told_from_others_and_lie_on_file(tmp_path):
 
 @pytest.mark.parametrize("path", RECALLING, ids=lambda path: path.stem)
 def test_what_the_experiments_on_file_recall_is_there_once(path):
-    entries = [entry for entry in json.loads(path.read_text())["methods"] if "recall" in entry]
-    for entry in entries:
-        assert entry["recall"] in recall(MODEL_CARDS / "results" / "scores", entry["name"], entry["recall"]).fingerprint
+    experiment, scores = json.loads(path.read_text()), MODEL_CARDS / "results" / "scores"
+    for entry in experiment["methods"]:
+        if "recall" in entry:
+            fingerprint = recall(scores, entry["name"], entry["recall"]).fingerprint.encode()
+            for benchmark in experiment["benchmarks"]:
+                files = (scores / benchmark["name"]).glob(f"{entry['name']}-*.parquet")
+                found = [file for file in files if read_schema(file).metadata[b"fingerprint"] == fingerprint]
+                assert len(found) == 1, (entry, benchmark["name"])

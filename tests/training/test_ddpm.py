@@ -324,6 +324,9 @@ def test_a_named_configuration_takes_the_schedule_and_the_blend_of_the_flags(tmp
     few = {key: value for key, value in config.items() if key not in ("sample_size", "degradation_std")}
     (tmp_path / "config.json").write_text(json.dumps(few))  # the rest by default
     assert script.build_unet(script.parse_args("", flags[:-2])).config.degradation_std == 0.09
+    (tmp_path / "config.json").write_text(json.dumps(config | {"patch_size": 3, "in_channels": 27, "out_channels": 27}))
+    with pytest.raises(ValueError, match="3 pixels, do not divide a face's 112"):
+        script.build_unet(script.parse_args("", flags))
     odd = {"patch_size": 16, "in_channels": 768, "out_channels": 768}
     (tmp_path / "config.json").write_text(json.dumps(config | odd))
     with pytest.raises(ValueError, match="halves its maps of 7 pixels 1 times, which cannot be"):

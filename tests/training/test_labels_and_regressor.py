@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import zipfile
 from argparse import Namespace
 from dataclasses import fields
 
@@ -278,6 +279,18 @@ def test_a_column_without_images_and_an_empty_cell(work, tmp_path):
         label_into("other", "--image_column", "label")
     with pytest.raises(ValueError, match="has no column face, but image, label"):
         label_into("other", "--image_column", "face")
+
+
+def test_a_streamed_set_of_zipped_files_is_labelled(work, tmp_path):
+    (tmp_path / "set").mkdir()
+    with zipfile.ZipFile(tmp_path / "set" / "train.zip", "w") as archive:
+        for i in range(2):
+            archive.write(work / "faces" / "ann" / f"{i}.png", f"{i}.png")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main(["--dataset_name", str(tmp_path / "set"), "--checkpoint", str(work / "pipeline"),
+                        "--num_repeats", "1", "--output_dir", str(tmp_path / "labels")])  # fmt: skip
+    done = json.loads((tmp_path / "labels" / "complete.json").read_text())
+    assert done == {"parts": 1, "rows": 2, "unreadable": 0}
 
 
 def test_rows_to_learn_from():

@@ -264,6 +264,8 @@ def test_assembling_spares_other_files(tmp_path):
     with pytest.raises(ValueError, match=r"holds other files \(state-0\) than a checkpoint of this kind"):
         assemble_checkpoint.main(["--unet", "unet", "--output_dir", str(tmp_path)])
     toy_recognizer().save_pretrained(tmp_path / "trained" / "recognizer")
+    for code in (tmp_path / "trained" / "recognizer").glob("*.py"):
+        code.unlink()
     with pytest.raises(ValueError, match=r"is no earlier checkpoint of this kind \(difiqa_regressor\)"):
         assemble_checkpoint.main(["--regressor", "x", "--output_dir", str(tmp_path / "trained" / "recognizer")])
     with pytest.raises(ValueError, match="is, or holds, what the checkpoint is made of"):
@@ -271,6 +273,20 @@ def test_assembling_spares_other_files(tmp_path):
                                   "--output_dir", str(tmp_path / "trained")])  # fmt: skip
     (tmp_path / "facts.json").write_text('{"checkpoints": {"mine": {}}}')
     (tmp_path / "trained" / "regressor").mkdir()
+    described = tmp_path / "trained" / "regressor" / "config.json"
+    described.write_text('{"model_type": "difiqa_regressor", "quality_method": "pcnet"}')
+    with pytest.raises(ValueError, match=r"holds no regressor of train_regressor\.py"):
+        assemble_checkpoint.main(["--regressor", str(described.parent), "--output_dir", str(tmp_path / "new")])
+    with pytest.raises(ValueError, match="is no earlier checkpoint of this kind"):  # another method's
+        assemble_checkpoint.main(["--regressor", "x", "--output_dir", str(described.parent)])
+    described.write_text("[]")
+    with pytest.raises(ValueError, match=r"config\.json must hold a JSON object, found a list"):
+        assemble_checkpoint.main(["--regressor", "x", "--output_dir", str(described.parent)])
+    described.write_text('{"model_type": "difiqa_regressor"}')
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "mine.py").touch()
+    with pytest.raises(ValueError, match=r"holds other files \(mine\.py\)"):
+        assemble_checkpoint.main(["--regressor", "x", "--output_dir", str(tmp_path / "code")])
     for more, said in (
         (("--reference_data", "nowhere.zip"), "nowhere.zip does not exist"),
         (("--facts", str(tmp_path / "facts.json")), "has no entry new under checkpoints"),
