@@ -107,6 +107,20 @@ def test_noise_belongs_to_the_image():
     assert not torch.equal(both()[0], both()[1])
 
 
+def test_threads_draw_the_same_noise():
+    rows = torch.empty(2, 5, 3, 16, 16)
+    for threads, draws in zip((1, 3), rows, strict=True):
+        NoiseStream(range(5), draws.shape[1:])._fill(draws, threads)
+    assert torch.equal(*rows)
+    assert torch.equal(rows[0], NoiseStream(range(5), rows.shape[2:])())
+
+    def broken(*_, **__):
+        raise MemoryError("none left")
+
+    with pytest.raises(MemoryError, match="none left"):  # of a thread
+        NoiseStream(range(5), rows.shape[2:], sample=broken)._fill(rows[0], 3)
+
+
 def test_seeds_and_digests_are_stable():
     assert stable_seed(0, "a", 1) == stable_seed(0, "a", 1) != stable_seed(0, "a", 2)
     assert stable_seed("a", "bc") != stable_seed("ab", "c")

@@ -11,6 +11,8 @@ Notation (paper -> here)
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -140,7 +142,8 @@ def image_digests(pixel_values: Tensor) -> list[str]:
 class NoiseStream:
     """One generator per image; `draw()` stacks one draw of each: standard normal, or uniform in [0, 1); float32.
 
-    The generators live on the CPU whatever `device` is, so that a GPU sees the same noise.
+    The generators live on the CPU whatever `device` is, so that a GPU sees the same noise; there several threads draw,
+    or the GPU would wait for one.
     """
 
     def __init__(
@@ -154,8 +157,27 @@ class NoiseStream:
         self._shape, self._device, self._sample = tuple(shape), device, sample
 
     def __call__(self) -> Tensor:
-        draws = [self._sample(self._shape, generator=generator) for generator in self._generators]
-        return torch.stack(draws).to(self._device)
+        on_gpu = torch.device(self._device).type == "cuda"
+        draws = torch.empty(len(self._generators), *self._shape, pin_memory=on_gpu)
+        self._fill(draws, torch.get_num_threads() if on_gpu else 1)
+        return draws.to(self._device, non_blocking=on_gpu)
+
+    def _fill(self, draws: Tensor, threads: int) -> None:
+        """One draw of each generator into its row; a thread takes every so manyth row."""
+
+        def fill(first: int) -> None:
+            for row, generator in zip(draws[first::threads], self._generators[first::threads], strict=True):
+                self._sample(self._shape, generator=generator, out=row)
+
+        if threads == 1:
+            fill(0)
+        else:
+            list(_pool(threads).map(fill, range(threads)))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
 
 
 RELEASED_BATCH = 64  # copies of images that the released code draws noise for at once

@@ -6,7 +6,6 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
-from transformers import AutoImageProcessor
 from transformers.image_processing_utils import (
     BaseImageProcessor,
     BatchFeature,
@@ -210,7 +209,9 @@ def _resize_array(pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 if __name__.startswith("difiqa_hf."):  # not for a copy of this file that came from the Hub
     # AutoImageProcessor finds the class by its name in preprocessor_config.json. The first argument, where a model's
     # configuration class usually stands, is only a key; our own class spares the import of a model. transformers asks
-    # for "torchvision" first where that is installed.
+    # for "torchvision" first where that is installed; some versions hide the class in `transformers` where it is not.
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
     backends = dict.fromkeys(("pil", "torchvision"), FaceImageProcessor)
     AutoImageProcessor.register(FaceImageProcessor, image_processor_classes=backends, exist_ok=True)
 

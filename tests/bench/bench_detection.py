@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import cv2
-from machine import fastest, forget_peak, hardware, peak_resident, versions
+from machine import fastest, forget_peak, hardware, peak_memory, versions
 from PIL import Image
 
 from difiqa_hf.alignment import align
@@ -39,7 +39,7 @@ def measure(side: int, detector: FaceDetector, repeats: int) -> dict:
     (face,) = timed("detect", lambda: detector.detect(image)).faces
     crop = timed("align", lambda: align(image, face.points))
     timed("to pixel values", lambda: processor(crop))
-    return {"side": side, "jpeg_mb": round(len(data) / 1e6, 2)} | times | {"peak_gb": round(peak_resident() / 1e9, 2)}
+    return {"side": side, "jpeg_mb": round(len(data) / 1e6, 2)} | times | {"peak_gb": round(peak_memory() / 1e9, 2)}
 
 
 def main() -> int:

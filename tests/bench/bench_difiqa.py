@@ -1,8 +1,8 @@
 """DifFIQA per image, by procedure, batch, precision and compilation, and how its cost grows: `make bench-difiqa`.
 
 "As released" is the authors' procedure with our network: six calls of the denoiser a copy, one of them redundant, and
-every embedding anew for every repeat. CPU time on faces in memory; that with the least of several runs counts. Each
-figure of memory is the peak of a process of its own.
+every embedding anew for every repeat. CPU time on faces in memory, on a GPU the wall clock's; the quickest of several
+runs counts. On a CPU each figure of memory is the peak of a process of its own; on a GPU, what torch held there.
 """
 
 import argparse
@@ -16,8 +16,17 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import torch.utils.flop_counter
-from machine import fastest, forget_peak, hardware, peak_resident, read_faces, versions
+from machine import (
+    Operations,
+    fastest,
+    forget_peak,
+    hardware,
+    matrix_product,
+    on_gpu,
+    peak_memory,
+    read_faces,
+    versions,
+)
 from torch import Tensor
 
 from difiqa_hf import DifFIQAPipeline
@@ -26,17 +35,24 @@ from difiqa_hf.methods import create_method
 from difiqa_hf.methods.difiqa import PRESETS
 
 CASES = {
-    "as released":                {"released": True},
-    "paper":                      {},
-    "paper, batches of 1":        {"batch_size": 1},
-    "paper, batches of 32":       {"batch_size": 32},
-    "paper, batches of 128":      {"batch_size": 128},
-    "paper, bfloat16":            {"unet_dtype": "bfloat16"},
-    "paper, compiled":            {"compile": True},
-    "fast":                       PRESETS["fast"],
-    "fastest":                    PRESETS["fastest"],
-    "without the mirror image":   {"flip": False},
-    "without the noisy terms":    {"forward": False},
+    "as released":              {"released": True},
+    "paper":                    {},
+    "paper, bfloat16":          {"unet_dtype": "bfloat16"},
+    "fast":                     PRESETS["fast"],
+    "fastest":                  PRESETS["fastest"],
+    "without the mirror image": {"flip": False},
+    "without the noisy terms":  {"forward": False},
+}  # fmt: skip
+ON_CPU = {f"paper, batches of {size}": {"batch_size": size} for size in (1, 32, 128)} | {
+    "paper, compiled": {"compile": True},
+}
+ON_GPU = {f"paper, batches of {size}": {"batch_size": size} for size in (16, 256, 1024)} | {
+    "paper, TF32":                                {"tf32": True},
+    "paper, TF32, batches of 1024":               {"tf32": True, "batch_size": 1024},
+    "paper, bfloat16, batches of 1024":           {"unet_dtype": "bfloat16", "batch_size": 1024},
+    "fast, TF32":                                 PRESETS["fast"] | {"tf32": True},
+    "fast, bfloat16, batches of 1024":            PRESETS["fast"] | {"unet_dtype": "bfloat16", "batch_size": 1024},
+    "paper, bfloat16, compiled, batches of 1024": {"unet_dtype": "bfloat16", "batch_size": 1024, "compile": True},
 }  # fmt: skip
 GROWTH = {
     "timestep": [{"timestep": t, "num_repeats": 1} for t in (1, 2, 5, 10, 20, 50)],
@@ -44,7 +60,8 @@ GROWTH = {
     "images": [{"num_repeats": 1, "images": count} for count in (1, 4, 16, 32)],
 }
 SIDES = (64, 112, 224)  # of the image, for the denoiser alone
-REPEATS = 10
+REPEATS, COMPARED = 10, 4
+EXACT = ("batch_size", "unet_dtype", "tf32", "compile")  # options that should not change a score
 
 
 @torch.no_grad()
@@ -54,12 +71,12 @@ def as_released(pipeline: DifFIQAPipeline, faces: Tensor) -> Tensor:
     for part in faces.split(3):
         x = part.repeat_interleave(REPEATS, 0)
         images = torch.cat([x, x.flip(-1)])
-        noisy = add_noise(images, torch.randn(images.shape), torch.full((len(images),), 5), alpha_bar)
+        noisy = add_noise(images, torch.randn_like(images), torch.full((len(images),), 5), alpha_bar)
         sample = noisy
         for t in (4, 3, 2, 1, 0, 0):
             restored = pipeline.unet(sample, t).sample.clamp(-1, 1)
             mean, deviation = released_posterior(restored, sample, t, alpha_bar)
-            sample = mean + deviation * torch.randn(sample.shape) if t else sample
+            sample = mean + deviation * torch.randn_like(sample) if t else sample
         every = torch.cat([images, noisy, restored]).split(len(x))
         e_x, *others = (pipeline.recognizer(copies).embeddings for copies in every)
         cosines = torch.stack([F.cosine_similarity(e_x, other) for other in others])
@@ -67,72 +84,99 @@ def as_released(pipeline: DifFIQAPipeline, faces: Tensor) -> Tensor:
     return torch.cat(scores)
 
 
-def scorer(options: dict) -> Callable[[Tensor], Tensor]:
+def scorer(options: dict, device: str) -> Callable[[Tensor], Tensor]:
     options = dict(options)
-    if options.pop("released", False):
-        pipeline = DifFIQAPipeline.from_default()
-        for part in (pipeline.unet, pipeline.recognizer):
-            part.to(memory_format=torch.contiguous_format)
-        return lambda faces: as_released(pipeline, faces)
-    return create_method("difiqa", **options)
+    if not options.pop("released", False):
+        return create_method("difiqa", device=device, **options)
+    pipeline = DifFIQAPipeline.from_default().to(device)
+    for part in (pipeline.unet, pipeline.recognizer):
+        part.to(memory_format=torch.contiguous_format)
+    return lambda faces: as_released(pipeline, faces.to(device))
 
 
-def measure(options: dict, faces: Tensor, repeats: int) -> dict:
-    """Milliseconds an image, what the first call took, and the peak of memory."""
+def measure(options: dict, faces: Tensor, repeats: int, device: str) -> dict:
+    """Milliseconds an image, what the first call took, the peak of memory, and how exact the scores are."""
     options = dict(options)
-    faces = faces[: options.pop("images", len(faces))]
-    score = scorer(options)
+    faces, compared = faces[: options.pop("images", len(faces))], options.pop("compared", False)
+    torch.backends.cudnn.allow_tf32 = options.pop("tf32", False)
+    score = scorer(options, device)
     start = time.perf_counter()
-    score(faces)
+    found = score(faces)
     first = time.perf_counter() - start
-    forget_peak()
-    _, cpu, seconds = fastest(lambda: score(faces), repeats)
-    return {
-        "cpu_ms": round(1000 * cpu / len(faces), 1),
-        "wall_ms": round(1000 * seconds / len(faces), 1),
+    forget_peak(device)
+    _, seconds, wall = fastest(lambda: score(faces), repeats, device)
+    row = {
+        "ms": round(1000 * seconds / len(faces), 3),
+        "wall_ms": round(1000 * wall / len(faces), 3),
         "first_call_s": round(first, 1),
-        "peak_gb": round(peak_resident() / 1e9, 2),
+        "peak_gb": round(peak_memory(device) / 1e9, 2),
         "images": len(faces),
     }
+    if compared and not options.get("released"):
+        simple = json.dumps({name: value for name, value in options.items() if name not in EXACT})
+        difference = found[:COMPARED] - simply_scored(simple, faces)
+        row["largest_difference"] = float(f"{difference.abs().max():.1e}")
+    return row
 
 
-def denoiser(repeats: int) -> list[dict]:
+def simply_scored(options: str, faces: Tensor, known: dict[str, Tensor] = {}) -> Tensor:  # noqa: B006
+    """Scores of the first faces on the CPU, in float32 and small batches."""
+    if options not in known:
+        known[options] = create_method("difiqa", batch_size=COMPARED, **json.loads(options))(faces[:COMPARED])
+    return known[options]
+
+
+def denoiser(repeats: int, device: str) -> list[dict]:
     """One call of the denoiser by the side of its image; and how near it comes to the machine's own peak."""
-    unet, rows = DifFIQAPipeline.from_default().unet.to(memory_format=torch.channels_last), []
-    matrix = torch.randn(1024, 1024)
-    _, cpu, _ = fastest(lambda: matrix @ matrix, 20)
-    peak = 2 * 1024**3 / cpu / 1e9
-    for side in SIDES:
-        x = torch.randn(8, 3, side, side)
-        with torch.no_grad(), torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
-            unet(x, 4)
-        with torch.no_grad():
-            _, cpu, _ = fastest(lambda x=x: unet(x, 4), repeats)
-        flops = counter.get_total_flops() / 1e9
-        rows.append(
-            {
-                "side": side,
-                "cpu_ms": round(1000 * cpu / 8, 2),
-                "gflop": round(flops / 8, 3),
-                "share_of_matrix_product": round(flops / cpu / peak, 2),
-            }
-        )
+    unet, rows = DifFIQAPipeline.from_default().unet.to(device, memory_format=torch.channels_last), []
+    count = 256 if on_gpu(device) else 8
+    for dtype in (torch.float32, torch.bfloat16) if on_gpu(device) else (torch.float32,):
+        peak, unet = matrix_product(device, dtype), unet.to(dtype)
+        for side in SIDES:
+            x = torch.randn(count, 3, side, side, device=device, dtype=dtype)
+            with torch.no_grad(), Operations() as counter:
+                unet(x, 4)
+            with torch.no_grad():
+                _, seconds, _ = fastest(lambda x=x, unet=unet: unet(x, 4), repeats + 1, device)
+            rows.append(
+                {
+                    "side": side,
+                    "precision": str(dtype).removeprefix("torch."),
+                    "ms": round(1000 * seconds / count, 4),
+                    "gflop": round(counter.gflop / count, 3),
+                    "share_of_matrix_product": round(counter.gflop / seconds / peak, 2),
+                }
+            )
     return rows
 
 
-def profile(released: bool, faces: Tensor) -> list[dict]:
+def profile(released: bool, faces: Tensor, device: str) -> list[dict]:
     """Where the time goes: shares of the operations, the largest first."""
-    score = scorer({"released": True} if released else {"num_repeats": REPEATS})
+    score = scorer({"released": True} if released else {"num_repeats": REPEATS}, device)
     score(faces[:3])
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+    activity, time_of = torch.profiler.ProfilerActivity.CPU, "self_cpu_time_total"
+    if on_gpu(device):
+        activity, time_of = torch.profiler.ProfilerActivity.CUDA, "self_device_time_total"
+    with torch.profiler.profile(activities=[activity]) as found:
         score(faces[:3])
-    times = Counter({event.key: event.self_cpu_time_total for event in found.key_averages()})
+    times = Counter({event.key: getattr(event, time_of) for event in found.key_averages()})
     calls = {event.key: event.count for event in found.key_averages()}
     total = sum(times.values())
     return [
         {"operation": name, "share": round(value / total, 3), "calls": calls[name]}
         for name, value in times.most_common(8)
     ]
+
+
+def measure_apart(options: dict, faces: Tensor, args: argparse.Namespace) -> dict:
+    """On a CPU in a process of its own, whose memory is counted; what fails, says so."""
+    options = {"images": args.images} | options
+    if not on_gpu(args.device):
+        return in_a_process_of_its_own(options, args)
+    try:
+        return measure(options, faces, args.repeats, args.device)
+    except Exception as error:  # one case less is better than none
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
 
 
 def in_a_process_of_its_own(options: dict, args: argparse.Namespace) -> dict:
@@ -149,33 +193,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=Path, required=True, help="zip of aligned 112 x 112 faces")
     parser.add_argument("--images", type=int, default=6, help="for the cases with ten repeats")
-    parser.add_argument("--repeats", type=int, default=2, help="runs of each; that with the least CPU time counts")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each; the quickest counts")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--measure", type=json.loads, help="only this case, in this process")
     parser.add_argument("-o", "--output", type=Path, help="result file")
     args = parser.parse_args()
-    faces = read_faces(args.faces, 32)
+    faces = read_faces(args.faces, max(32, args.images))
     if args.measure is not None:
-        few = {"images": args.images} | args.measure
-        print(json.dumps(measure(few, faces, args.repeats)))
+        print(json.dumps(measure(args.measure, faces, args.repeats, args.device)))
         return 0
-    machine, cases, growth = hardware(), {}, {}
-    for name, options in CASES.items():
-        cases[name] = in_a_process_of_its_own(options, args)
-        print(name, cases[name], file=sys.stderr, flush=True)
-    for name, plans in GROWTH.items():
-        growth[name] = [options | in_a_process_of_its_own(options, args) for options in plans]
-        print(name, growth[name], file=sys.stderr, flush=True)
     result = {
         "what": __doc__.split("\n")[0],
         "repeats_of_the_procedure": REPEATS,
-        "hardware": machine,
+        "device": args.device,
+        "clock": "wall" if on_gpu(args.device) else "processor",
+        "hardware": hardware(args.device),
         "threads": torch.get_num_threads(),
         "versions": versions("torch", "diffusers"),
-        "cases": cases,
-        "growth": growth,
-        "denoiser": denoiser(args.repeats),
-        "profile": {"as released": profile(True, faces), "paper": profile(False, faces)},
+        "cases": {},
+        "growth": {},
     }
+    torch.backends.cudnn.allow_tf32 = False  # but where a case says so
+    result["denoiser"] = denoiser(args.repeats, args.device)
+    result["profile"] = {
+        "as released": profile(True, faces, args.device),
+        "paper": profile(False, faces, args.device),
+    }
+    for name, options in (CASES | (ON_GPU if on_gpu(args.device) else ON_CPU)).items():
+        result["cases"][name] = measure_apart(options | {"compared": True}, faces, args)
+        print(name, result["cases"][name], file=sys.stderr, flush=True)
+        args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for name, plans in GROWTH.items():
+        result["growth"][name] = [options | measure_apart(options, faces, args) for options in plans]
+        print(name, result["growth"][name], file=sys.stderr, flush=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
 

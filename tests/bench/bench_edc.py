@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import forget_peak, hardware, peak_resident, versions
+from machine import forget_peak, hardware, peak_memory, versions
 
 from difiqa_hf.metrics import bootstrap_pauc, error_discard
 
@@ -64,10 +64,10 @@ def measure(task: str, n: int) -> dict:
     """In this process: seconds, and bytes above those that the process had with its inputs."""
     data = made_up(n)
     forget_peak()
-    before, start, cpu = peak_resident(), time.perf_counter(), time.process_time()
+    before, start, cpu = peak_memory(), time.perf_counter(), time.process_time()
     values = TASKS[task](*data)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    above = peak_resident() - before
+    above = peak_memory() - before
     inputs = sum(values.nbytes for values in data)
     return {
         "task": task, "comparisons": n, "seconds": round(seconds, 4), "cpu_seconds": round(cpu, 4),

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import hardware, peak_resident, versions
+from machine import hardware, peak_memory, versions
 from PIL import Image
 
 from difiqa_hf.alignment import ARCFACE_TEMPLATE
@@ -80,7 +80,7 @@ class Stages:
         found = function()
         cpu, seconds = time.process_time() - cpu, time.perf_counter() - start
         row = {"stage": name, "cpu_seconds": round(cpu, 1), "seconds": round(seconds, 1)}
-        self.rows.append(row | {"peak_gb": round(peak_resident() / 1e9, 2)})
+        self.rows.append(row | {"peak_gb": round(peak_memory() / 1e9, 2)})
         print(self.rows[-1], file=sys.stderr, flush=True)
         return found
 
