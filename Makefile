@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint cards table figures bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
-	bench-folder bench-ijbc bench-methods bench-presets bench-training clean
+	bench-export bench-folder bench-ijbc bench-methods bench-presets bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,22 +47,29 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	$(EVALUATE) --experiment $(EXPERIMENTS)/shipped.json -o model_cards/results
 	$(EVALUATE) --experiment $(EXPERIMENTS)/methods.json -o model_cards/results/methods
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
+	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-difiqa.json -o model_cards/results/inside-difiqa
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan.json -o model_cards/results/inside-faceqan
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan-lfw.json -o model_cards/results/inside-faceqan
 	$(EVALUATE) --experiment $(EXPERIMENTS)/edc.json -o model_cards/results/edc
+	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations.json -o model_cards/results/ablations
+	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations-steps.json -o model_cards/results/ablations-steps
+	$(EVALUATE) --experiment $(EXPERIMENTS)/repeats.json -o model_cards/results/repeats
 	$(BIN)/python model_cards/render.py
 	$(MAKE) figures
 
 figures: $(STAMP)  ## draw figures 4, 5 and 6 of the paper from what is on file (a minute)
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python model_cards/figures.py
 
-bench: bench-difiqa bench-methods bench-folder bench-detection bench-degradation bench-edc  ## what SPEED.md shows, but presets (an hour)
+bench: bench-difiqa bench-methods bench-export bench-folder bench-detection bench-degradation bench-edc  ## what SPEED.md shows, but presets (an hour)
 
 FACES := $(SHARED)/data/lfw_aligned112.zip
 QUIET := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/bench
 
 bench-difiqa: $(STAMP)  ## DifFIQA by procedure, batch, precision and compilation, on DIFIQA_SHARED (20 minutes)
 	$(QUIET)/bench_difiqa.py --faces $(FACES) -o model_cards/results/bench-difiqa.json
+
+bench-export: $(STAMP)  ## onnxruntime against torch, in float32 and 8 bits, on DIFIQA_SHARED (minutes)
+	$(QUIET)/bench_export.py --faces $(FACES) -o model_cards/results/bench-export.json
 
 bench-folder: $(STAMP)  ## a folder of files to a CSV, on DIFIQA_SHARED (20 minutes)
 	$(QUIET)/bench_folder.py --faces $(FACES) --many 100000 -o model_cards/results/bench-folder.json

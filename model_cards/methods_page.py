@@ -74,10 +74,10 @@ def trained_row(run: dict) -> tuple[str, ...]:
 def machine(bench: dict) -> str:
     """Where and how it was measured."""
     hardware = bench["hardware"]
-    return (
-        f"{hardware['processor']}, threads: {bench['threads']}, load {hardware['load_average_at_start']:g}, "
-        f"torch {bench['versions']['torch']}: CPU time."
-    )
+    where = f"{hardware['processor']}, threads: {bench['threads']}"
+    if "accelerator" in hardware:
+        return f"{hardware['accelerator']}, {where}, torch {bench['versions']['torch']}: wall clock."
+    return f"{where}, load {hardware['load_average_at_start']:g}, torch {bench['versions']['torch']}: CPU time."
 
 
 def batching_section(bench: dict) -> str:

@@ -9,7 +9,7 @@ PAGE = """# Speed
 
 Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench` and `make
 bench-presets` measure all of it again. Times are CPU milliseconds on one thread unless a column says otherwise: compare
-lines, not machines. No GPU has been measured.
+lines, not machines.
 
 ## Every method (Table 3 of the paper)
 
@@ -31,6 +31,10 @@ copies; the lines below it say what they change of it, the presets what stands u
 
 {presets_pauc}
 
+## On a GPU
+
+{gpu}
+
 ## How the cost of DifFIQA grows
 
 {growth}
@@ -46,6 +50,10 @@ copies; the lines below it say what they change of it, the presets what stands u
 Before the network, for a photograph with one face (`--detect`), by its size:
 
 {detection}
+
+## Exported to ONNX
+
+{exported}
 
 ## Degradation in training
 
@@ -74,12 +82,14 @@ def speed_page() -> str:
         limits=limits_section(difiqa),
         presets=presets_section(read("presets"), difiqa),
         presets_pauc=presets_pauc_section(),
+        gpu=gpu_section(read("bench-methods-gpu"), read("bench-difiqa-gpu")),
         growth=growth_section(difiqa),
         profile=profile_section(difiqa),
         folder=folder_section(folder),
         detection=detection_section(detection),
+        exported=exported_section(read("bench-export")),
         degradation=degradation_section(read("bench-degradation")),
-        planning=planning_section(difiqa, folder, detection),
+        planning=planning_section(difiqa, folder, detection, read("bench-difiqa-gpu")),
     )
 
 
@@ -88,11 +98,19 @@ def read(name: str) -> dict:
 
 
 def cost_section(bench: dict) -> str:
-    """Time and memory of each method, the cheapest first."""
-    head = ("method", "CPU ms an image", "images a second", "peak memory of the process, GB")
-    rows = sorted(bench["results"], key=lambda row: row["ms"])
-    cells = ((row["method"], f"{row['ms']:.3g}", f"{1000 / row['ms']:,.3g}", f"{row['peak_gb']:g}") for row in rows)
-    return f"{table(head, cells)}\n\nA batch of {bench['batch_size']} aligned faces, {machine(bench)}"
+    """Time, memory and operations of each method, the cheapest first."""
+    head = ("method", "CPU ms an image", "images a second", "peak memory of the process, GB", "GFLOP", "share of peak")
+    rows = [
+        (*cost(row), f"{row['peak_gb']:g}", f"{row['gflop']:.3g}", f"{100 * row['share_of_matrix_product']:.0f} %")
+        for row in sorted(bench["results"], key=lambda row: row["ms"])
+    ]
+    peak = f"The peak: a matrix product, {bench['matrix_product_gflops']:,.0f} GFLOP a second."
+    return f"{table(head, rows)}\n\nA batch of {bench['batch_size']} aligned faces, {machine(bench)} {peak}"
+
+
+def cost(row: dict) -> tuple[str, str, str]:
+    """Method, milliseconds an image, images a second."""
+    return row["method"], f"{row['ms']:.3g}", f"{1000 / row['ms']:,.3g}"
 
 
 def procedures_section(bench: dict) -> str:
@@ -100,12 +118,65 @@ def procedures_section(bench: dict) -> str:
     released, rows = bench["cases"]["as released"], []
     for name, case in bench["cases"].items():
         if "failed" in case:
-            rows.append((name, case["failed"], "", "", ""))
+            rows.append((name, case["failed"], "", "", "", ""))
             continue
-        factor = released["cpu_ms"] / case["cpu_ms"]
-        rows.append((name, f"{case['cpu_ms']:,.0f}", f"{factor:.2f}", f"{case['peak_gb']:.2f}", case["first_call_s"]))
-    head = ("procedure", "ms an image", "times as fast as released", "peak memory, GB", "first call, s")
+        factor, exact = released["ms"] / case["ms"], case.get("largest_difference")
+        difference = "-" if exact is None else f"{exact:.1g}"
+        ms = f"{case['ms']:,.0f}" if case["ms"] >= 50 else f"{case['ms']:.3g}"
+        rows.append((name, ms, f"{factor:.2f}", difference, f"{case['peak_gb']:.2f}", case["first_call_s"]))
+    head = (
+        "procedure", "ms an image", "times as fast as released", "difference of scores", "peak memory, GB",
+        "first call, s",
+    )  # fmt: skip
     return f"{table(head, rows)}\n\n{machine(bench)}"
+
+
+GPU = """A batch of {batch} aligned faces in memory, {accelerator}, by the wall clock, in float32. The last columns: how
+far scores are from the CPU's, in float32 and in TF32, which PyTorch takes for convolutions unless
+`torch.backends.cudnn.allow_tf32 = False`, and how far the scores of eight faces spread. {note}
+
+{methods}
+
+DifFIQA by procedure, {images} images; differences to the scores in float32 on the CPU:
+
+{procedures}
+
+The noise of every copy comes from a generator of its own on the CPU, so that scores are the same on any device: with
+one thread it would cost more than the network there, so several draw. A call of the denoiser takes {call} ms a copy
+in float32, {share} of the speed of large matrix products, and {half} ms in bfloat16: 100 calls are {floor:.1f} and
+{half_floor:.1f} ms. On whole benchmarks, preset fast in float32 there against the CPU: {whole}."""
+
+
+def gpu_section(methods: dict, difiqa: dict) -> str:
+    """Every method and DifFIQA's procedures on a GPU."""
+    head = ("method", "ms an image", "images a second", "share of peak", "float32", "TF32", "spread")
+    rows = []
+    for row in sorted(methods["results"], key=lambda row: row["ms"]):
+        differences = row["largest_difference_from_cpu"]
+        shown = (f"{value:.1g}" for value in (differences["float32"], differences["tf32"], row["cpu_spread"]))
+        rows.append((*cost(row), f"{100 * row['share_of_matrix_product']:.0f} %", *shown))
+    single, half = (
+        next(row for row in difiqa["denoiser"] if (row["side"], row["precision"]) == (112, precision))
+        for precision in ("float32", "bfloat16")
+    )
+    return GPU.format(
+        batch=methods["batch_size"],
+        accelerator=methods["hardware"]["accelerator"],
+        note=f"{methods['note'][0].upper()}{methods['note'][1:]}",
+        methods=table(head, rows),
+        images=difiqa["cases"]["paper"]["images"],
+        procedures=procedures_section(difiqa),
+        call=f"{single['ms']:.3f}",
+        share=f"{100 * single['share_of_matrix_product']:.0f} %",
+        half=f"{half['ms']:.3f}",
+        floor=100 * single["ms"],
+        half_floor=100 * half["ms"],
+        whole=", ".join(
+            f"{row['images']:,} images of {row['benchmark']} differ by {row['largest_difference']:.1g} at most, scores "
+            f"spread by {row['spread']:.3f}"
+            for row in difiqa["against_cpu"]
+        ),
+    )
 
 
 def limits_section(bench: dict) -> str:
@@ -113,9 +184,10 @@ def limits_section(bench: dict) -> str:
     middle = next(row for row in bench["denoiser"] if row["side"] == 112)
     share = f"{100 * middle['share_of_matrix_product']:.0f} %"
     return (
-        f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['cpu_ms']:g} ms: {share} of the speed at "
-        "which the same core multiplies large matrices in float32. What is exact cannot become much quicker; fewer "
-        "calls can, or bfloat16 on a processor that has it."
+        f"A call of the denoiser is {middle['gflop']:.2f} GFLOP in {middle['ms']:.1f} ms: {share} of the speed at "
+        "which the same core multiplies large matrices in float32. In float32, what is exact cannot become much "
+        "quicker; fewer calls can, or bfloat16 on a processor that has it, as this one: it changes scores by no more "
+        "than the column says."
     )
 
 
@@ -158,8 +230,8 @@ def growth_section(bench: dict) -> str:
     """Milliseconds by t, n, images in a call, and side of the image."""
     lines = []
     for name, rows in bench["growth"].items():
-        lines.append((BY[name], ", ".join(f"{row.get(name)}: {row['cpu_ms']:,.0f}" for row in rows)))
-    sides = ", ".join(f"{row['side']}: {row['cpu_ms']:g}" for row in bench["denoiser"])
+        lines.append((BY[name], ", ".join(f"{row.get(name)}: {row['ms']:,.0f}" for row in rows)))
+    sides = ", ".join(f"{row['side']}: {row['ms']:.1f}" for row in bench["denoiser"])
     lines.append(("side of the image, one call of the denoiser", sides))
     return table(("by", "ms an image"), lines)
 
@@ -197,7 +269,21 @@ def folder_section(bench: dict) -> str:
     return (
         f"DifFIQA(R), `difiqa score FOLDER -o scores.csv`; crops are 112 pixels wide, large ones 1,024.\n\n"
         f"{table(head, rows)}\n\nThe network alone: {bench['network_images_a_second']:,.0f} images a second; reading "
-        f"and cutting alone, by folder and processes: {reading}. {machine(bench)}"
+        f"and cutting alone, by folder and processes: {reading}. {machine(bench)}\n\n{folder_profile(bench)}"
+    )
+
+
+def folder_profile(bench: dict) -> str:
+    """Where the time of an aligned crop went in a plain loop, and where it goes."""
+    before, run = bench["before"], bench["runs"][0]  # crops, read by the process that scores
+    stages = ", ".join(f"{stage} {ms:.2f}" for stage, ms in before["cpu_ms"].items())
+    network = 1000 / bench["network_images_a_second"]
+    reading = 1000 / next(row["images_a_second"] for row in bench["reading"] if row["folder"] == run["folder"])
+    return (
+        f"Before, in a loop that takes one file at a time: {before['images_a_second']:,.0f} images a second, ms an "
+        f"image: {stages}. Now, in one process: network {network:.2f}, reading and cutting {reading:.2f}, of "
+        f"{1000 / run['images_a_second']:.2f} in all; the rest writes rows and the journal from which a killed run "
+        "goes on."
     )
 
 
@@ -206,6 +292,18 @@ def detection_section(bench: dict) -> str:
     columns = ("side", "jpeg_mb", *stages, "peak_gb")
     rows = [[row[name] for name in columns] for row in bench["results"]]
     return table(("side, pixels", "JPEG, MB", *(f"{stage}, ms" for stage in stages), "peak memory, GB"), rows)
+
+
+def exported_section(bench: dict) -> str:
+    """onnxruntime against torch."""
+    columns = ("what", "precision", "megabytes", "torch_ms", "onnxruntime_ms", "largest_difference")
+    head = ("what", "precision", "MB", "torch, ms an image", "onnxruntime, ms", "largest difference")
+    eight = next(row for row in bench["results"] if row["precision"] == "int8")
+    return (
+        f"{table(head, ([row[name] for name in columns] for row in bench['results']))}\n\n8 bits, calibrated on "
+        f"{eight['calibrated_on']} faces of LFW: Spearman {eight['spearman']:.4f} with float32 on {eight['ranked']:,} "
+        f"others. {machine(bench)}"
+    )
 
 
 def degradation_section(bench: dict) -> str:
@@ -218,7 +316,7 @@ def degradation_section(bench: dict) -> str:
     )
 
 
-def planning_section(difiqa: dict, folder: dict, detection: dict) -> str:
+def planning_section(difiqa: dict, folder: dict, detection: dict, gpu: dict) -> str:
     """Core hours for a million images and more, from what was measured above."""
     crops = max(folder["runs"], key=lambda run: run["images"])["cpu_ms"]  # where the start weighs least
     reading = max(0, crops - 1000 / folder["network_images_a_second"])
@@ -227,13 +325,17 @@ def planning_section(difiqa: dict, folder: dict, detection: dict) -> str:
     jobs = {
         "DifFIQA(R), aligned crops to a file": crops,
         "DifFIQA(R), photographs of 17 megapixels with `--detect`": crops + finding,
-        "DifFIQA, preset fastest": reading + difiqa["cases"]["fastest"]["cpu_ms"],
-        "DifFIQA, preset fast": reading + difiqa["cases"]["fast"]["cpu_ms"],
-        "DifFIQA, as in the paper": reading + difiqa["cases"]["paper"]["cpu_ms"],
+        "DifFIQA, preset fastest": reading + difiqa["cases"]["fastest"]["ms"],
+        "DifFIQA, preset fast": reading + difiqa["cases"]["fast"]["ms"],
+        "DifFIQA, as in the paper": reading + difiqa["cases"]["paper"]["ms"],
     }
     rows = [(name, f"{ms:,.1f}", *(duration(ms * count) for count in JOBS)) for name, ms in jobs.items()]
     head = ("job", "CPU ms an image", *(f"{count:,} images" for count in JOBS))
-    return f"{PLAN}\n\n{table(head, rows)}\n\n{ADVICE}"
+    one = ", ".join(
+        f"{name} {duration(CORES * gpu['cases'][name]['ms'] * JOBS[1])}" for name in ("fastest", "fast", "paper")
+    )
+    beside = f"One {gpu['hardware']['accelerator']}, without reading, takes for {JOBS[1]:,} images by DifFIQA: {one}."
+    return f"{PLAN}\n\n{table(head, rows)}\n\n{beside}\n\n{ADVICE}"
 
 
 def duration(milliseconds: float) -> str:

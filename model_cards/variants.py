@@ -9,22 +9,39 @@ from tables import BENCHMARKS, RESULTS
 
 ABLATIONS = """## What DifFIQA's parts are worth
 
-Table 4 of the paper: preset `fastest`, the denoiser that ships, {judge} inside
+Table 4 of the paper: preset `fastest`, one step of restoration and one repeat, the denoiser that ships, {judge} inside
 ([the experiment](experiments/ablations.json)). pAUC(.3), the mean over {judges} recognisers, and the difference to the
 complete procedure with {judge} comparing [95 % interval, paired bootstrap by person].
 
 {table}
 
-As in the paper, on its cross-pose set, flipping is what counts for poses. Unlike there, the forward pass and t make no
-difference that these comparisons can tell, and nothing is better than the mirror image alone.
+With every step back and two repeats of opposite noise ([the experiment](experiments/ablations-steps.json)):
+
+{steps}
+
+By the number of repeats n ([the experiment](experiments/repeats.json)), every step back, but for `fast`; by rank up to
+n = 100: [SPEED.md](SPEED.md), Presets.
+
+{repeats}
+
+{reading}
 """
+READING = """As in the paper, on its cross-pose set, flipping is what counts for poses. Unlike there, the forward pass
+and t make no difference that these comparisons can tell, and nothing is better than the mirror image alone."""
 
 
 def ablations() -> str:
-    """Markdown: the section of DifFIQA's parts and timesteps."""
-    results = evaluated(RESULTS / "ablations")
-    judges = judges_of(results)
-    return ABLATIONS.format(judge=judges[0], judges=len(judges), table=variants("DifFIQA", results, judges[0]))
+    """Markdown: the section of DifFIQA's parts, timesteps and repeats."""
+    parts, steps, repeats = (evaluated(RESULTS / name) for name in ("ablations", "ablations-steps", "repeats"))
+    judges = judges_of(parts)
+    return ABLATIONS.format(
+        judge=judges[0],
+        judges=len(judges),
+        table=variants("DifFIQA", parts, judges[0]),
+        steps=variants("DifFIQA", steps, judges[0]),
+        repeats=variants("DifFIQA", repeats, judges[0]),
+        reading=READING,
+    )
 
 
 def evaluated(folder: Path) -> list[dict]:

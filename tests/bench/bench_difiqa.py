@@ -45,6 +45,8 @@ CASES = {
 }  # fmt: skip
 ON_CPU = {f"paper, batches of {size}": {"batch_size": size} for size in (1, 32, 128)} | {
     "paper, compiled": {"compile": True},
+    "paper, bfloat16, batches of 32": {"unet_dtype": "bfloat16", "batch_size": 32},
+    "paper, bfloat16, compiled, batches of 32": {"unet_dtype": "bfloat16", "batch_size": 32, "compile": True},
 }
 ON_GPU = {f"paper, batches of {size}": {"batch_size": size} for size in (16, 256, 1024)} | {
     "paper, TF32":                                {"tf32": True},
