@@ -27,6 +27,7 @@ class Recipe:
         identity: how much a label falls with the distance to the person's centre, which needs `least` images.
         mated: share of the label that is not DifFIQA's but how much nearer a face is to its person than to others; it
             leaves out faces of which that is not known.
+        others: share of the label that is what other methods say of the view (--teachers), the mean of their ranks.
         misalign: jitter of the five points of the student's crop, in pixels.
     """
 
@@ -45,6 +46,7 @@ class Recipe:
     identity: float = 0.0
     least: int = 10
     mated: float = 0.0
+    others: float = 0.0
     misalign: float = 0.0
 
 
@@ -59,6 +61,7 @@ RECIPES = {
     "difiqa-r":       Recipe(1e-3, 1e-4, epochs=1, batch=128),                            # pAUC .677
     "difiqa-r-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **OURS),
     "difiqa-r-mated": Recipe(2e-3, 5e-4, epochs=8, batch=64, mated=0.5, **OURS),          # ours; see model_cards
+    "difiqa-r-consensus": Recipe(2e-3, 5e-4, epochs=8, batch=64, others=0.75, **OURS),    # ours, not trained yet
     "ediffiqa":       Recipe(1e-3, 1e-4, epochs=3, batch=128, **EDIFFIQA),                # pAUC .755
     "ediffiqa-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **EDIFFIQA | OURS),
     "ai-kd":          Recipe(5e-2, 5e-2, epochs=1, batch=64, sgd=True, **AI_KD),          # pAUC .710

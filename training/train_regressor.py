@@ -18,6 +18,7 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from difiqa_hf.diffusion import stable_seed
+from difiqa_hf.methods import create_method
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from difiqa_hf.recognizers import embed, load_recognizer
 from images import settle, to_pixel_values
@@ -44,6 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
                         "mix this in; the backbone if left out")  # fmt: skip
     parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
+    parser.add_argument("--teachers", nargs="+", metavar="METHOD=FOLDER", help="other methods, for recipes that mix "
+                        "their scores in: pcnet=runs/pcnet/model")  # fmt: skip
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--recipe", choices=RECIPES, default="difiqa-r")
     parser.add_argument("--epochs", type=positive, help="instead of the recipe's")
@@ -117,6 +120,46 @@ def with_similarities(labels: Tensor, faces: Faces, recipe: Recipe, args: argpar
     return mix_in(labels, margins, recipe.mated), known
 
 
+def with_others(labels: Tensor, faces: Faces, recipe: Recipe, teachers: Sequence[str], device) -> Tensor:
+    """Labels (count,) with the recipe's share of other methods' mean opinion, each on the labels' own distribution."""
+    opinions = []
+    for teacher in teachers:
+        score = create_method(teacher, device=str(device))
+        scores = torch.cat([score(to_pixel_values(part)) for part in faces.views.split(128)])
+        opinions.append(mix_in(labels, scores, 1.0))
+    return torch.lerp(labels, torch.stack(opinions).mean(0), recipe.others)
+
+
+def chosen_recipe(args: argparse.Namespace) -> Recipe:
+    """The recipe of the flags.
+
+    Raises:
+        ValueError: if it asks other methods and none is named, or the other way round.
+    """
+    recipe = RECIPES[args.recipe]
+    if recipe.others and not args.teachers:
+        raise ValueError(f"recipe {args.recipe} needs other methods: name them by --teachers METHOD=FOLDER …")
+    if args.teachers and not recipe.others:
+        raise ValueError(f"recipe {args.recipe} asks no other method: leave out --teachers")
+    return replace(recipe, epochs=args.epochs) if args.epochs else recipe
+
+
+def learnt_labels(
+    faces: Faces, recipe: Recipe, args: argparse.Namespace, device
+) -> tuple[Tensor, Tensor, float, float]:
+    """Labels (count,) in [0, 1], which of them are used (count,), and the DifFIQA scores that became 0 and 1."""
+    low, high = faces.raw.min().item(), faces.raw.max().item()
+    if low == high:
+        raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
+    labels = (faces.raw - low) / (high - low)
+    used = torch.ones(len(labels), dtype=torch.bool)
+    if recipe.mated:
+        labels, used = with_similarities(labels, faces, recipe, args, device)
+    if recipe.others:
+        labels = with_others(labels, faces, recipe, args.teachers, device)
+    return labels, used, low, high
+
+
 def train_epoch(model, optimizer, schedule, data: dict, rows: Sequence[Tensor], epoch: int, recipe, accelerator, args):
     """One pass over `rows`; returns the mean loss."""
     model.train()
@@ -167,8 +210,7 @@ def split_rows(labels: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    recipe = RECIPES[args.recipe]
-    recipe = replace(recipe, epochs=args.epochs) if args.epochs else recipe
+    recipe = chosen_recipe(args)
     set_seed(args.seed)
     accelerator = new_accelerator(args.mixed_precision)
     if accelerator.num_processes > 1:
@@ -179,13 +221,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # Labels: min-max over the whole set; every tenth of the sorted labels validates, as released.
     faces = labelled_faces(args)
-    low, high = faces.raw.min().item(), faces.raw.max().item()
-    if low == high:
-        raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
-    labels = (faces.raw - low) / (high - low)
-    used = torch.ones(len(labels), dtype=torch.bool)
-    if recipe.mated:
-        labels, used = with_similarities(labels, faces, recipe, args, accelerator.device)
+    labels, used, low, high = learnt_labels(faces, recipe, args, accelerator.device)
     train, validation = split_rows(labels, used)
 
     backbone = load_recognizer(args.backbone)

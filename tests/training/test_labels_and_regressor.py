@@ -15,12 +15,13 @@ from launching import kill_when, ok, run, write_faces
 from PIL import Image
 from safetensors.torch import load_file
 
+from difiqa_hf.methods import create_method
 from difiqa_hf.models.modeling_difiqa_regressor import DifFIQARegressor
 from toys import toy_faces, toy_pipeline, toy_recognizer
 
 import label_dataset  # isort: skip
 import train_regressor  # isort: skip
-from images import encoded  # isort: skip
+from images import encoded, to_pixel_values  # isort: skip
 from train_regressor import split_rows  # isort: skip
 from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels  # isort: skip
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
@@ -102,6 +103,7 @@ def test_nothing_to_label_is_an_error(work, tmp_path):
 def train(work, output, *flags) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
     data = ["--data", work / "faces", "--labels", work / "labels", "--backbone", work / "backbone"]
+    data += ["--teachers", "difiqa-r", "random"] if "difiqa-r-consensus" in flags else []
     train_regressor.main(list(map(str, [*data, "--output_dir", output, *flags])))
 
 
@@ -194,6 +196,33 @@ def test_nobody_to_compare_with_is_an_error(work, tmp_path):
     (tmp_path / "everybody.json").write_text(json.dumps({"all": ["faces/ann", "faces/bob"]}))
     with pytest.raises(ValueError, match="no view has another labelled image of its person"):
         train(work, tmp_path, "--recipe", "difiqa-r-mated", "--leave_out", tmp_path / "everybody.json")
+
+
+def test_other_methods_have_their_share_of_a_label():
+    views = ((toy_faces(5) + 1) * 127.5).round().to(torch.uint8)
+    faces = Faces(views, torch.rand(5), list("uvwxy"), [None] * 5, torch.ones(5, dtype=torch.bool))
+    labels = torch.tensor([0.0, 0.1, 0.2, 0.5, 1.0])
+    scores = [create_method(name)(to_pixel_values(views)) for name in ("random", "norm")]
+    opinions = [labels[score.argsort().argsort()] for score in scores]  # the highest score gets the highest label
+    mixed = train_regressor.with_others(labels, faces, RECIPES["difiqa-r-consensus"], ["random", "norm"], "cpu")
+    assert torch.allclose(mixed, 0.25 * labels + 0.75 * (opinions[0] + opinions[1]) / 2)
+    assert not torch.allclose(opinions[0], opinions[1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--recipe", "difiqa-r-small", "--teachers", "norm"], "asks no other method"),
+        (["--recipe", "ai-kd-small", "--teachers", "norm"], "leave out --teachers"),
+    ],
+)
+def test_teachers_go_with_their_recipe(work, tmp_path, flags, message):
+    with pytest.raises(ValueError, match=message):
+        train(work, tmp_path, *flags)
+    with pytest.raises(ValueError, match="difiqa-r-consensus needs other methods"):
+        train_regressor.main(
+            ["--data", "x", "--labels", "y", "--output_dir", str(tmp_path), "--recipe", "difiqa-r-consensus"]
+        )
 
 
 def test_misaligned_crops_are_the_same_face_a_little_off():
