@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint cards table figures bench bench-batching bench-degradation bench-detection bench-difiqa bench-edc \
-	bench-export bench-folder bench-ijbc bench-methods bench-presets bench-training clean
+	bench-export bench-folder bench-gpu bench-ijbc bench-methods bench-presets bench-training clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -83,6 +83,12 @@ bench-presets: $(STAMP)  ## what the approximations of DifFIQA cost in rank, on 
 
 bench-edc: $(STAMP)  ## time and memory of the error-versus-discard curves, 6 k to 100 M comparisons (minutes, 6 GB)
 	$(BIN)/python tests/bench/bench_edc.py -o model_cards/results/bench-edc.json
+
+bench-gpu: $(STAMP)  ## every method and DifFIQA by procedure on a GPU, on DIFIQA_SHARED and the weights in training/runs (minutes)
+	HF_HUB_OFFLINE=1 $(BIN)/python tests/bench/bench_methods.py --experiment model_cards/experiments/methods.json \
+		--faces $(FACES) --batch_size 256 --device cuda -o model_cards/results/bench-methods-gpu.json
+	HF_HUB_OFFLINE=1 $(BIN)/python tests/bench/bench_difiqa.py --faces $(FACES) --images 64 --device cuda \
+		-o model_cards/results/bench-difiqa-gpu.json
 
 bench-batching: $(STAMP)  ## FaceQAN and GraFIQs batched against one at a time, on DIFIQA_SHARED (minutes)
 	$(BIN)/python tests/bench/bench_batching.py --faces $(FACES) -o model_cards/results/bench-batching.json

@@ -14,6 +14,7 @@ from inside import asked_inside
 from inside import inside as inside_section
 from methods_page import methods_page
 from methods_page import table as markdown
+from procedures import curves_section
 from protocols import protocols
 from reading import reading
 from speed_page import speed_page
@@ -26,32 +27,6 @@ ROOT = HERE.parent
 CHECKPOINTS = ROOT / "src" / "difiqa_hf" / "checkpoints"
 BEGIN, END = "<!-- results: rendered by model_cards/render.py -->", "<!-- end of results -->"
 BEGIN_BENCH, END_BENCH = "<!-- speed: rendered by model_cards/render.py -->", "<!-- end of speed -->"
-
-
-def speed_section(bench: dict) -> str:
-    """CPU seconds and memory of the curves: one line per size, one column per task."""
-    tasks = list(dict.fromkeys(row["task"] for row in bench["results"] if not row["task"].startswith("bootstrap")))
-    sizes = list(dict.fromkeys(row["comparisons"] for row in bench["results"]))
-    cells = {(row["comparisons"], row["task"]): speed_cell(row) for row in bench["results"]}
-    lines = ["| comparisons | " + " | ".join(tasks) + " |", "|---:|" + "---|" * len(tasks)]
-    lines += [f"| {size:,} | " + " | ".join(cells.get((size, task), "-") for task in tasks) + " |" for size in sizes]
-    bootstraps = [
-        f"{row['task']}, {row['comparisons']:,} comparisons: {row['cpu_seconds']:.2f} s"
-        for row in bench["results"]
-        if row["task"].startswith("bootstrap") and "seconds" in row
-    ]
-    hardware = bench["hardware"]
-    machine = (
-        f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']:g} GB, load "
-        f"{hardware['load_average_at_start']:g}, numpy {bench['versions']['numpy']}, one thread: CPU time"
-    )
-    return "\n".join([*lines, "", "; ".join(bootstraps) + f" ({machine})."])
-
-
-def speed_cell(row: dict) -> str:
-    if "failed" in row:
-        return row["failed"]
-    return f"{row['cpu_seconds']:.2g} s, {row['peak_gb_above_inputs']:.2f} GB"
 
 
 def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
@@ -131,7 +106,7 @@ def render() -> dict[Path, str]:
     )
     files[HERE / "RESULTS.md"] = page
     before, rest = readme.split(BEGIN_BENCH)
-    speed = speed_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
+    speed = curves_section(json.loads((HERE / "results" / "bench-edc.json").read_text()))
     files[ROOT / "README.md"] = before + BEGIN_BENCH + "\n" + speed + "\n" + END_BENCH + rest.split(END_BENCH)[1]
     files[ROOT / "src" / "difiqa_hf" / "methods" / "README.md"] = methods_page()
     files[HERE / "SPEED.md"] = speed_page()

@@ -113,6 +113,10 @@ def test_threads_draw_the_same_noise():
         NoiseStream(range(5), draws.shape[1:])._fill(draws, threads)
     assert torch.equal(*rows)
     assert torch.equal(rows[0], NoiseStream(range(5), rows.shape[2:])())
+    one_by_one = [torch.randn(rows.shape[2:], generator=torch.Generator().manual_seed(seed)) for seed in range(5)]
+    assert torch.equal(rows[0], torch.stack(one_by_one))
+    with torch.inference_mode():  # which is of a thread
+        NoiseStream(range(5), rows.shape[2:])._fill(torch.empty(rows.shape[1:]), 3)
 
     def broken(*_, **__):
         raise MemoryError("none left")

@@ -93,6 +93,10 @@ def test_what_is_no_graph_is_refused(exported, tmp_path):
     with pytest.raises(ValueError, match="depend on the neighbours"):
         toy_pipeline(timestep=2, variant="released").save_pretrained(tmp_path / "released")
         export_onnx(DifFIQA(tmp_path / "released"), tmp_path / "d.onnx")
+    with pytest.raises(ValueError, match="difiqa-r comes from an ONNX file already"):
+        export_onnx(create_method(f"difiqa-r={exported}"), tmp_path / "n.onnx")
+    with pytest.raises(ValueError, match=r"one network, a [A-Za-z]+ is none"):
+        export_int8(toy_recognizer(), tmp_path / "n.onnx", [tmp_path])
     with pytest.raises(ValueError, match="holds difiqa-r, not magface"):
         create_method(f"magface={exported}")
     with pytest.raises(FileNotFoundError, match="no ONNX file"):
@@ -118,7 +122,9 @@ def test_eight_bits(regressor, tmp_path, capsys):
     (tmp_path / "broken.png").write_bytes(b"no image")
     path = tmp_path / "int8.onnx"
     assert main(["export", f"difiqa-r={regressor}", str(path), "--int8", str(tmp_path)]) == 0
-    assert "calibrated on 6 images; on 6 others Spearman" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "calibrated on 6 images; on 6 others Spearman" in printed.out and "WARNING" not in printed.err
+    assert "NOTE: " in printed.out and "give a few hundred faces" in printed.out
     types = {node.op_type for node in onnx.load(path).graph.node}
     assert "QuantizeLinear" in types
     faces, original = toy_faces(6, seed=5), create_method(f"difiqa-r={regressor}")
@@ -127,6 +133,13 @@ def test_eight_bits(regressor, tmp_path, capsys):
     assert OnnxGraph(path).about["kind"] == "quality", "quantising keeps what the file says of itself"
     with pytest.raises(ValueError, match="found 0 readable images"):
         export_int8(original, path, [tmp_path / "broken.png"])
+    with pytest.raises(FileNotFoundError, match=r"no calibration images at .*nowhere"):
+        export_int8(original, path, [tmp_path, tmp_path / "nowhere"])
+
+
+def test_options_of_difiqa_are_not_for_a_recogniser(tmp_path, capsys):
+    assert main(["export", "recognizer", str(tmp_path / "r.onnx"), "--num-repeats", "3"]) == 1
+    assert "--num-repeats and --recognizer are for difiqa" in capsys.readouterr().err
 
 
 def test_options_that_a_graph_has_not_are_named(tmp_path):

@@ -10,6 +10,7 @@ Notation (paper -> here)
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -159,20 +160,31 @@ class NoiseStream:
     def __call__(self) -> Tensor:
         on_gpu = torch.device(self._device).type == "cuda"
         draws = torch.empty(len(self._generators), *self._shape, pin_memory=on_gpu)
-        self._fill(draws, torch.get_num_threads() if on_gpu else 1)
+        self._fill(draws, _idle_cores() if on_gpu else 1)
         return draws.to(self._device, non_blocking=on_gpu)
 
     def _fill(self, draws: Tensor, threads: int) -> None:
         """One draw of each generator into its row; a thread takes every so manyth row."""
+        inference = torch.is_inference_mode_enabled()  # of this thread only
 
         def fill(first: int) -> None:
-            for row, generator in zip(draws[first::threads], self._generators[first::threads], strict=True):
-                self._sample(self._shape, generator=generator, out=row)
+            with torch.inference_mode(inference):
+                for row, generator in zip(draws[first::threads], self._generators[first::threads], strict=True):
+                    self._sample(self._shape, generator=generator, out=row)
 
         if threads == 1:
             fill(0)
         else:
             list(_pool(threads).map(fill, range(threads)))
+
+
+def _idle_cores() -> int:
+    """Cores for each process of this machine that shares its GPUs; while noise is drawn, they have little else to do.
+
+    Not torch's number of threads, which launchers set to one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 @cache

@@ -29,6 +29,7 @@ from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
 from difiqa_hf.recognizers import embed
 from difiqa_hf.scoring import UnreadableImageError, find_images, read_image
 
+FEW, FAITHFUL = 50, 0.995  # images that calibrate 8 bits, and their rank correlation with float32: less gets advice
 TOLERANCE = 1e-4  # of a score; of an embedding relative to its length
 OPSET = 18
 PIXELS = "float32 (batch, 3, 112, 112): RGB, level / 127.5 - 1, the face's five points on the template"
@@ -82,8 +83,15 @@ class Int8Export:
         return (
             f"quality in 8 bits: wrote {self.path}, {self.megabytes:.1f} MB (float32: {self.float_megabytes:.1f} MB), "
             f"calibrated on {self.calibrated} images; on {self.compared} others Spearman {self.spearman:.4f} with "
-            f"float32, largest difference {self.difference:.3f}"
+            f"float32, largest difference {self.difference:.3f}{self._advice()}"
         )
+
+    def _advice(self) -> str:
+        few, low = self.calibrated < FEW, self.spearman < FAITHFUL
+        if not (few or low):
+            return ""
+        why = f"Spearman is below {FAITHFUL}" if low else f"fewer than {FEW} images calibrated it"
+        return f". NOTE: {why}; give a few hundred faces of the kind that will be scored, or stay with float32"
 
 
 class EmbeddingGraph(nn.Module):
@@ -192,6 +200,8 @@ def build_graph(source: QualityMethod | nn.Module) -> tuple[nn.Module, dict[str,
     elif isinstance(source, NetworkMethod):
         graph = QualityGraph(source)
         about |= {"kind": "quality", "output": "quality"}
+    elif isinstance(source, OnnxMethod):
+        raise ValueError(f"{source.name} comes from an ONNX file already: copy that, or export from the checkpoint")
     elif isinstance(source, QualityMethod):
         raise ValueError(f"{source.name} is no network: export its recogniser, or difiqa, or a method with weights")
     else:
@@ -239,15 +249,17 @@ def _compare(source: QualityMethod | nn.Module, about: dict[str, Any], path: Pat
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's advice on torchvision and on its own internals."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without the exporter's advice on torchvision and on its own internals, and the quantiser's on the root logger."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", None)]
+    before = [logger.level for logger in loggers]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def export_int8(source: QualityMethod, path: str | Path, images: Sequence[str | Path]) -> Int8Export:
@@ -259,11 +271,15 @@ def export_int8(source: QualityMethod, path: str | Path, images: Sequence[str | 
         images: aligned faces of the kind that will be scored, files and folders; half of them measure the order.
 
     Raises:
+        FileNotFoundError: for a path that does not exist.
         ImportError: without the extra `onnx`.
         ValueError: for another method, or fewer than four readable images.
     """
     if not isinstance(source, NetworkMethod):
-        raise ValueError(f"8 bits are for methods that are one network, {source.name} is none")
+        named = getattr(source, "name", f"a {type(source).__name__}")
+        raise ValueError(f"8 bits are for quality methods that are one network, {named} is none")
+    if missing := [path for path in images if not Path(path).exists()]:
+        raise FileNotFoundError(f"no calibration images at {missing[0]}")
     path = Path(path)
     calibration, held_out = _read_halves(images)
     plain, partial = path.with_name(f"{path.name}.float"), path.with_name(f"{path.name}.partial")

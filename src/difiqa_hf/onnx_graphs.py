@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-KEY = "difiqa_hf"  # of the metadata; its value is a JSON object, see `export.describe`
+KEY = "difiqa_hf"  # of the metadata; its value is a JSON object, see `export.build_graph`
 
 
 class OnnxGraph:

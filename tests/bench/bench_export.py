@@ -80,6 +80,7 @@ def eight_bits(source: Path, calibrated: int, folder: Path, repeats: int) -> dic
         "ranked": len(others),
         "spearman": round(spearman(found[:, None], expected).item(), 5),
         "largest_difference": float(f"{(found - expected).abs().max():.2g}"),
+        "spread": round(expected.std().item(), 4),
     }
 
 

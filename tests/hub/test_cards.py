@@ -183,6 +183,11 @@ def render_script():
     return module
 
 
+def test_every_page_is_what_its_results_say(render_script):
+    stale = [path.name for path, text in render_script.render().items() if path.read_text() != text]
+    assert not stale, "run model_cards/render.py"
+
+
 def test_shipped_cards_take_thresholds_and_groups_from_results(render_script, tmp_path, monkeypatch):
     facts = json.loads((ROOT / "model_cards" / "facts.json").read_text())
     common = {"benchmark": "lfw", "recognizer": "r100", "protocol": "paper", "fmr": 1e-3, "comparisons": 6000}

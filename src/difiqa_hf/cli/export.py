@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     hide_loading_bars()
     name, _, checkpoint = args.what.partition("=")
     if name == "recognizer":
+        if args.num_repeats is not None or args.recognizer is not None:
+            raise ValueError("--num-repeats and --recognizer are for difiqa: leave them out")
         source = load_recognizer(checkpoint or None)
     else:
         repeats = {} if args.num_repeats is None else {"num_repeats": args.num_repeats}
