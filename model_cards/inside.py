@@ -18,9 +18,9 @@ which were measured on another day (`bench-inside.json`, `bench-inside-faceqan.j
 DifFIQA is preset `fast` here, with the shipped one inside one repeat of the whole procedure; it and the mirror cosine
 were run on all four benchmarks ([inside-difiqa.json](experiments/inside-difiqa.json)), DifFIQA's scores mostly computed
 on an H200, where they differ from a CPU's by less than 1e-6. GraFIQs needs BatchNorm: edgeface_xs has none, and that of
-mobilefacenet_webface600k is folded but for the last one (`batch_norm="1d"`). FaceQAN, which costs {least} to {most} s an image with these inside, was run with them on CFP-FP
-([inside-faceqan.json](experiments/inside-faceqan.json)) and with the cheapest on LFW
-([inside-faceqan-lfw.json](experiments/inside-faceqan-lfw.json)).
+mobilefacenet_webface600k is folded but for the last one (`batch_norm="1d"`). FaceQAN, which costs {least} to {most} s
+an image with these inside, was run with them on CFP-FP ([inside-faceqan.json](experiments/inside-faceqan.json)) and
+with the cheapest on LFW ([inside-faceqan-lfw.json](experiments/inside-faceqan-lfw.json)).
 """
 
 

@@ -30,7 +30,8 @@ READING = """## In ten sentences
    is in no table of the paper.
 10. **The recogniser inside decides more than the method**: with mobilefacenet_webface600k inside instead of the small
     one that ships, FROQ goes from {weak} to {strong} on LFW and CFP-FP, PreFIQs from {weak_prefiqs} to
-    {strong_prefiqs} and DifFIQA from {weak_difiqa} to {strong_difiqa}; the best of all methods that ask the shipped one or none has {best_lfw:.3f} and {best_cfp:.3f}.
+    {strong_prefiqs} and DifFIQA from {weak_difiqa} to {strong_difiqa}; the best of all methods that ask the shipped
+    one or none has {best_lfw:.3f} and {best_cfp:.3f}.
 """
 INSIDE = ("mobilefacenet_webface600k", "edgeface_xs", "mobilefacenet_relu6_ms1m", "mobilefacenet_casia_112x96")
 TRAINED = ("untrained", "blend, T = 100, EMA", "no blend, EMA")
