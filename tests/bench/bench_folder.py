@@ -56,7 +56,7 @@ def family(pid: int) -> Iterator[int]:
 
 
 def resident(pid: int) -> int:
-    """Bytes that a process and its children hold, what they share counted once each."""
+    """Bytes that a process and its children hold; what they share counts once for each of them."""
     pages = 0
     for process in family(pid):
         pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
