@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 import warnings
 
@@ -72,6 +73,7 @@ def _say_warning(message: Warning | str, *place: object) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand. Returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # a GPU would round convolutions; its scores are to be a CPU's
     command = build_parser().parse_args(argv[:1]).command
     module = importlib.import_module(f"difiqa_hf.cli.{command}")
     args = command_parser(command).parse_args(argv[1:])
