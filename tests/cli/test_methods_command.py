@@ -1,6 +1,7 @@
 """`difiqa methods`: one row per method in both tables, and everything as JSON."""
 
 import json
+import os
 
 import pytest
 
@@ -40,3 +41,12 @@ def test_score_says_what_is_missing(name, tmp_path, capsys):
     assert {"pfe": "--method pfe=FOLDER", "froq=nowhere": "no froq_calibration.json in nowhere"}.get(
         name, "norm has no weights of its own"
     ) in said
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "0"), ("1", "1")])
+def test_the_commands_ask_a_gpu_for_float32_unless_the_user_says_otherwise(monkeypatch, before, after):
+    name = "NVIDIA_TF32_OVERRIDE"
+    monkeypatch.setenv(name, before or "")  # put back in the end, whatever main does
+    if before is None:
+        monkeypatch.delenv(name)
+    assert main(["methods"]) == 0 and os.environ[name] == after
