@@ -50,38 +50,67 @@ def read_labels(folder: Path) -> list[dict]:
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 
-def labelled_faces(args: argparse.Namespace) -> Faces:
-    """Views and scores of a label folder.
+def read_folder(folder: Path) -> tuple[int, list[dict]]:
+    """Seed of the views, and the rows of a complete label folder.
 
     Raises:
-        ValueError: for no label folder, an incomplete or earlier one, or other images than were labelled.
+        ValueError: for no label folder, an incomplete or an earlier one.
     """
-    described = Path(args.labels) / "labels_config.json"
+    described = folder / "labels_config.json"
     if not described.exists():
         raise ValueError(f"{described} is missing: --labels takes the --output_dir of label_dataset.py")
     settings = json.loads(described.read_text())
     if settings.get("format") != FORMAT:
-        raise ValueError(f"{args.labels} was written by an earlier version; run label_dataset.py into a new folder")
-    rows = read_labels(Path(args.labels))
+        raise ValueError(f"{folder} was written by an earlier version; run label_dataset.py into a new folder")
+    return settings["seed"], read_labels(folder)
+
+
+def mean_opinion(labels: Tensor, others: list[Tensor]) -> Tensor:
+    """The mean (count,) of `labels` and others' scores (count,), these first mapped to the labels' own distribution."""
+    return torch.stack([labels, *(mix_in(labels, scores, 1.0) for scores in others)]).mean(0)
+
+
+def read_opinions(folders: list[Path]) -> tuple[int, list[dict], Tensor]:
+    """Seed of the views, rows, and scores (count,) on the first folder's scale: the mean of all folders' opinions.
+
+    Raises:
+        ValueError: for folders that do not hold the same views of the same images.
+    """
+    found = [read_folder(folder) for folder in folders]
+    views = [[(row["name"], row["view"], row["pixels"]) for row in rows] for _, rows in found]
+    for folder, (seed, _), own in zip(folders, found, views, strict=True):
+        if (seed, own) != (found[0][0], views[0]):
+            raise ValueError(f"{folders[0]} and {folder} do not hold the same views: label both with the same flags")
+    first, *others = (torch.tensor([row["quality"] for row in rows]) for _, rows in found)
+    return *found[0], mean_opinion(first, others)
+
+
+def labelled_faces(args: argparse.Namespace) -> Faces:
+    """Views and scores of label folders.
+
+    Raises:
+        ValueError: as `read_opinions`, or for other images than were labelled.
+    """
+    seed, rows, raw = read_opinions(list(map(Path, args.labels)))
     images = dict(zip(*reversed(read_images(args.data)), strict=True))
     missing = {row["name"] for row in rows} - images.keys()
     if missing:
-        raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels} labels, such as {min(missing)}")
+        raise ValueError(f"{args.data} lack {len(missing)} images that {args.labels[0]} labels, such as {min(missing)}")
     changed = {row["name"] for row in rows if row["pixels"] != pixels_digest(images[row["name"]])}
     if changed:
         raise ValueError(
-            f"{len(changed)} images are others than when {args.labels} was made, such as {min(changed)}; label them "
+            f"{len(changed)} images are others than when {args.labels[0]} was made, such as {min(changed)}; label them "
             "in a new --output_dir"
         )
     views = torch.empty(len(rows), 3, 112, 112, dtype=torch.uint8)
     for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
-        views[k] = make_view(images, row["name"], row["view"], settings["seed"])
+        views[k] = make_view(images, row["name"], row["view"], seed)
     names = [row["name"] for row in rows]
     people = [str(Path(name).parent) for name in names]
     excluded = left_out(args.leave_out, set(people)) if args.leave_out else set()
     return Faces(
         views,
-        torch.tensor([row["quality"] for row in rows]),
+        raw,
         names,
         [None if person in excluded else person for person in people],
         torch.tensor([row["view"] == "original" for row in rows]),

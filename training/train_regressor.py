@@ -40,7 +40,8 @@ from start import RunStopped, positive, start
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", nargs="+", required=True, help="the zips or folders that were labelled")
-    parser.add_argument("--labels", required=True, help="folder written by label_dataset.py")
+    parser.add_argument("--labels", nargs="+", required=True, help="folders written by label_dataset.py; of several, "
+                        "with other recognisers inside DifFIQA, the mean counts")  # fmt: skip
     parser.add_argument("--backbone", help="recogniser to start from; the shipped one if left out")
     parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
                         "mix this in; the backbone if left out")  # fmt: skip

@@ -23,7 +23,7 @@ import label_dataset  # isort: skip
 import train_regressor  # isort: skip
 from images import encoded, to_pixel_values  # isort: skip
 from train_regressor import split_rows  # isort: skip
-from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels  # isort: skip
+from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, read_labels, read_opinions  # isort: skip
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels  # isort: skip
 
 
@@ -142,6 +142,23 @@ def test_incomplete_and_old_labels_are_refused(work, tmp_path):
         labelled_faces(train_regressor.parse_args(
             ["--data", str(work / "faces"), "--labels", str(tmp_path), "--output_dir", ""]
         ))  # fmt: skip
+
+
+def test_of_several_label_folders_the_mean_counts(work, tmp_path):
+    shutil.copytree(work / "labels", tmp_path / "other")
+    for path in (tmp_path / "other").glob("part-*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row | {"quality": 7 - row["quality"]}) + "\n" for row in rows))
+    folders = [work / "labels", tmp_path / "other"]
+    seed, rows, mean = read_opinions(folders)
+    own = torch.tensor([row["quality"] for row in rows])
+    opposite = own.sort().values[(-own).argsort(stable=True).argsort(stable=True)]  # on the first folder's own scale
+    assert seed == 0 and torch.allclose(mean, (own + opposite) / 2)
+    assert torch.equal(read_opinions(folders[:1])[2], own)
+    train(work, tmp_path / "run", "--labels", *folders, "--recipe", "difiqa-r-small", "--epochs", 1)
+    path.write_text(path.read_text().replace('"pixels": "', '"pixels": "0'))
+    with pytest.raises(ValueError, match="do not hold the same views"):
+        read_opinions(folders)
 
 
 def test_centres_are_of_the_best_fifth_and_pull_labels_down():
@@ -279,7 +296,7 @@ def test_an_image_that_was_mended_since_is_labelled_after_all(work, tmp_path):
 
 def test_other_pixels_under_the_same_name_are_refused(work, tmp_path):
     shutil.copytree(work / "faces", tmp_path / "faces")
-    args = Namespace(data=[str(tmp_path / "faces")], labels=str(work / "labels"), leave_out=None)
+    args = Namespace(data=[str(tmp_path / "faces")], labels=[str(work / "labels")], leave_out=None)
     assert len(labelled_faces(args).views) == 24
     shutil.copy(tmp_path / "faces" / "ann" / "0.png", tmp_path / "faces" / "bob" / "3.png")
     with pytest.raises(ValueError, match=r"1 images are others than when .*labels was made, such as faces/bob/3\.png"):
