@@ -156,7 +156,8 @@ def test_of_several_label_folders_the_mean_counts(work, tmp_path):
     assert seed == 0 and torch.allclose(mean, (own + opposite) / 2)
     assert torch.equal(read_opinions(folders[:1])[2], own)
     train(work, tmp_path / "run", "--labels", *folders, "--recipe", "difiqa-r-small", "--epochs", 1)
-    path.write_text(path.read_text().replace('"pixels": "', '"pixels": "0'))
+    for path in (tmp_path / "other").glob("part-*.jsonl"):
+        path.write_text(path.read_text().replace('"pixels": "', '"pixels": "0'))
     with pytest.raises(ValueError, match="do not hold the same views"):
         read_opinions(folders)
 
