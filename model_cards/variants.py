@@ -26,7 +26,7 @@ n = 100: [SPEED.md](SPEED.md), Presets.
 
 {reading}
 """
-READING = """As in the paper, on its cross-pose set, flipping is what counts for poses (with every step back its interval
+READING = """As in the paper, on its cross-pose set, flipping counts most for poses (with every step back its interval
 includes zero by a hair). Unlike there, the forward pass and t make no difference that these comparisons can tell, and
 nothing is better than the mirror image alone. Where one side is degraded, t of 10 to 50 looks better than 5, and the
 whole procedure than the mirror image; the intervals do not exclude zero."""
