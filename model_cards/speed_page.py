@@ -9,9 +9,9 @@ from tables import RESULTS
 
 PAGE = """# Speed
 
-Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench` and `make
-bench-presets` measure all of it again. Times are CPU milliseconds on one thread unless a column says otherwise: compare
-lines, not machines.
+Rendered by `model_cards/render.py` from `results/bench-*.json` and `results/presets.json`; `make bench`, `make
+bench-presets` and, with a GPU, `make bench-gpu` measure it again. Times are CPU milliseconds on one thread unless a
+column says otherwise: compare lines, not machines (presets were measured on another one than the rest).
 
 ## Every method (Table 3 of the paper)
 

@@ -164,7 +164,7 @@ class NoiseStream:
         return draws.to(self._device, non_blocking=on_gpu)
 
     def _fill(self, draws: Tensor, threads: int) -> None:
-        """One draw of each generator into its row; a thread takes every so manyth row."""
+        """One draw of each generator into its row of `draws` (images, *shape); a thread takes every so manyth row."""
         inference = torch.is_inference_mode_enabled()  # of this thread only
 
         def fill(first: int) -> None:
