@@ -61,7 +61,7 @@ def left_out(leave_out: Path, people: set[str]) -> set[str]:
         raise ValueError(f"{leave_out} must be a JSON object of lists, found a {type(content).__name__}")
     values = content.values()
     listed = {person for value in values if isinstance(value, list | dict) for person in value}
-    short = {person: f"{Path(Path(person).parts[0]).stem}/{Path(person).name}" for person in people}
+    short = {person: short_name(person) for person in people}
     excluded = {person for person in people if short[person] in listed}
     if not excluded:
         raise ValueError(
@@ -69,6 +69,11 @@ def left_out(leave_out: Path, people: set[str]) -> set[str]:
             f"{len(people)} in the data ({min(short.values())}, …); drop --leave_out if that is right"
         )
     return excluded
+
+
+def short_name(person: str) -> str:
+    """'SOURCE/PERSON' of a person's path in a source."""
+    return f"{Path(Path(person).parts[0]).stem}/{Path(person).name}"
 
 
 def batches(

@@ -27,6 +27,7 @@ class Faces:
         names: of the image that each is a view of.
         people: the folder of each image; None for those whose identity must not be used.
         original: whether it is the image itself (count,).
+        held_out: whether nothing may be learnt from it (count,).
     """
 
     views: Tensor
@@ -34,6 +35,7 @@ class Faces:
     names: list[str]
     people: list[str | None]
     original: Tensor
+    held_out: Tensor
 
 
 def read_labels(folder: Path) -> list[dict]:
@@ -107,13 +109,14 @@ def labelled_faces(args: argparse.Namespace) -> Faces:
         views[k] = make_view(images, row["name"], row["view"], seed)
     names = [row["name"] for row in rows]
     people = [str(Path(name).parent) for name in names]
-    excluded = left_out(args.leave_out, set(people)) if args.leave_out else set()
+    unused, held_out = (left_out(file, set(people)) if file else set() for file in (args.leave_out, args.hold_out))
     return Faces(
         views,
         raw,
         names,
-        [None if person in excluded else person for person in people],
+        [None if person in unused | held_out else person for person in people],
         torch.tensor([row["view"] == "original" for row in rows]),
+        torch.tensor([person in held_out for person in people]),
     )
 
 
@@ -154,6 +157,13 @@ def mix_in(labels: Tensor, margins: Tensor, share: float) -> Tensor:
     mixed = labels.clone()
     mixed[known] = torch.lerp(labels[known], ranked, share)
     return mixed
+
+
+def places(scores: Tensor) -> Tensor:
+    """The place of each score (count,) among all, from 0 (the lowest) to 1 (the highest); equal ones share theirs."""
+    _, place, counts = scores.unique(return_inverse=True, return_counts=True)
+    middle = counts.cumsum(0) - (counts + 1) / 2
+    return (middle / (len(scores) - 1))[place]
 
 
 def _numbers(names: list[str | None]) -> Tensor:

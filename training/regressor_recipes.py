@@ -28,6 +28,8 @@ class Recipe:
         mated: share of the label that is not DifFIQA's but how much nearer a face is to its person than to others; it
             leaves out faces of which that is not known.
         others: share of the label that is what other methods say of the view (--teachers), the mean of their ranks.
+        ranks: a label is its place among all, 0 to 1; otherwise it keeps its distance to the lowest and the highest,
+            and where views were degraded the photographs themselves share a few hundredths of that range.
         misalign: jitter of the five points of the student's crop, in pixels.
     """
 
@@ -47,6 +49,7 @@ class Recipe:
     least: int = 10
     mated: float = 0.0
     others: float = 0.0
+    ranks: bool = False
     misalign: float = 0.0
 
 
@@ -61,7 +64,8 @@ RECIPES = {
     "difiqa-r":       Recipe(1e-3, 1e-4, epochs=1, batch=128),                            # pAUC .677
     "difiqa-r-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **OURS),
     "difiqa-r-mated": Recipe(2e-3, 5e-4, epochs=8, batch=64, mated=0.5, **OURS),          # ours; see model_cards
-    "difiqa-r-consensus": Recipe(2e-3, 5e-4, epochs=8, batch=64, others=0.75, **OURS),    # ours, not trained yet
+    "difiqa-r-ranks": Recipe(2e-3, 5e-4, epochs=8, batch=64, ranks=True, **OURS),         # ours
+    "difiqa-r-consensus": Recipe(2e-3, 5e-4, epochs=8, batch=64, ranks=True, others=0.8, **OURS),  # ours
     "ediffiqa":       Recipe(1e-3, 1e-4, epochs=3, batch=128, **EDIFFIQA),                # pAUC .755
     "ediffiqa-small": Recipe(2e-3, 5e-4, epochs=8, batch=64, **EDIFFIQA | OURS),
     "ai-kd":          Recipe(5e-2, 5e-2, epochs=1, batch=64, sgd=True, **AI_KD),          # pAUC .710

@@ -32,7 +32,7 @@ from loop import (
     save_state,
     what_is_left,
 )
-from regressor_labels import Faces, labelled_faces, mated_margins, mix_in
+from regressor_labels import Faces, labelled_faces, mated_margins, mix_in, places
 from regressor_recipes import RECIPES, Recipe, identity_centres, misaligned, optimised_labels, regression_loss
 from start import RunStopped, positive, start
 
@@ -46,6 +46,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
                         "mix this in; the backbone if left out")  # fmt: skip
     parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
+    parser.add_argument("--hold_out", type=Path, help="JSON of 'SOURCE/PERSON' of whom nothing is learnt: they are to "
+                        "choose between recipes")  # fmt: skip
     parser.add_argument("--teachers", nargs="+", metavar="METHOD=FOLDER", help="other methods, for recipes that mix "
                         "their scores in: pcnet=runs/pcnet/model")  # fmt: skip
     parser.add_argument("--output_dir", required=True)
@@ -152,10 +154,11 @@ def learnt_labels(
     low, high = faces.raw.min().item(), faces.raw.max().item()
     if low == high:
         raise ValueError(f"all {len(faces.raw)} labels are {low}: nothing to learn, and no range to scale to [0, 1]")
-    labels = (faces.raw - low) / (high - low)
-    used = torch.ones(len(labels), dtype=torch.bool)
+    labels = places(faces.raw) if recipe.ranks else (faces.raw - low) / (high - low)
+    used = ~faces.held_out
     if recipe.mated:
-        labels, used = with_similarities(labels, faces, recipe, args, device)
+        labels, known = with_similarities(labels, faces, recipe, args, device)
+        used = used & known
     if recipe.others:
         labels = with_others(labels, faces, recipe, args.teachers, device)
     return labels, used, low, high

@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from argparse import Namespace
 from dataclasses import fields
+from pathlib import Path
 
 import datasets
 import pytest
@@ -162,12 +163,23 @@ def test_of_several_label_folders_the_mean_counts(work, tmp_path):
 
 def test_faces_without_another_of_their_person_are_left_out(work, capsys):
     views = ((toy_faces(5) + 1) * 127.5).round().to(torch.uint8)
-    faces = Faces(views, torch.rand(5), list("uvwxy"), ["a", "a", "b", "b", None], torch.ones(5, dtype=torch.bool))
+    faces = Faces(views, torch.rand(5), list("uvwxy"), ["a", "a", "b", "b", None], *(torch.ones(2, 5) > 0))
     args = Namespace(recognizer=str(work / "backbone"), backbone=None)
     labels, known = train_regressor.with_similarities(faces.raw, faces, RECIPES["difiqa-r-mated"], args, "cpu")
     assert known.tolist() == [True] * 4 + [False] and labels.isfinite().all()
     assert labels[:4].tolist() != faces.raw[:4].tolist()
     assert "4 of 5 views have a person to be compared with; the others are left out" in capsys.readouterr().out
+
+
+def test_nothing_is_learnt_of_people_who_are_held_out(work, tmp_path):
+    (tmp_path / "people.json").write_text(json.dumps({"held out": ["faces/ann"]}))
+    flags = ["--data", str(work / "faces"), "--labels", str(work / "labels"), "--output_dir", str(tmp_path)]
+    args = train_regressor.parse_args([*flags, "--hold_out", str(tmp_path / "people.json"), "--recipe", "ai-kd-small"])
+    faces = labelled_faces(args)
+    assert {Path(name).parent.name for name, held in zip(faces.names, faces.held_out, strict=True) if held} == {"ann"}
+    used = train_regressor.learnt_labels(faces, RECIPES["ai-kd-small"], args, "cpu")[1]
+    assert torch.equal(used, ~faces.held_out) and 0 < used.sum() < len(used)
+    assert {person is None for person, held in zip(faces.people, faces.held_out, strict=True) if held} == {True}
 
 
 def test_nobody_to_compare_with_is_an_error(work, tmp_path):
@@ -237,7 +249,7 @@ def test_an_image_that_was_mended_since_is_labelled_after_all(work, tmp_path):
 
 def test_other_pixels_under_the_same_name_are_refused(work, tmp_path):
     shutil.copytree(work / "faces", tmp_path / "faces")
-    args = Namespace(data=[str(tmp_path / "faces")], labels=[str(work / "labels")], leave_out=None)
+    args = Namespace(data=[str(tmp_path / "faces")], labels=[str(work / "labels")], leave_out=None, hold_out=None)
     assert len(labelled_faces(args).views) == 24
     shutil.copy(tmp_path / "faces" / "ann" / "0.png", tmp_path / "faces" / "bob" / "3.png")
     with pytest.raises(ValueError, match=r"1 images are others than when .*labels was made, such as faces/bob/3\.png"):

@@ -9,7 +9,7 @@ from toys import toy_faces
 import train_regressor  # isort: skip
 from images import to_pixel_values  # isort: skip
 from train_regressor import split_rows  # isort: skip
-from regressor_labels import Faces, mated_margins, mix_in  # isort: skip
+from regressor_labels import Faces, mated_margins, mix_in, places  # isort: skip
 from regressor_recipes import RECIPES, identity_centres, misaligned, optimised_labels  # isort: skip
 
 
@@ -33,7 +33,7 @@ def test_margins_compare_a_view_with_the_other_originals_of_its_person_and_with_
     names = ["a/0", "a/0", "a/1", "a/1", "b/0", "b/0", "b/1", "c/0"]
     original = torch.tensor([True, False] * 3 + [True, True])
     people = ["a", "a", "a", "a", "b", "b", "b", None]
-    faces = Faces(torch.empty(8), torch.empty(8), names, people, original)
+    faces = Faces(torch.empty(8), torch.empty(8), names, people, original, ~original)
     margins = mated_margins(3 * unit, faces)
     for row in range(7):
         usable = [j for j in range(7) if original[j]]
@@ -51,14 +51,20 @@ def test_mixed_labels_keep_their_distribution_and_what_is_not_known():
     assert mix_in(labels, margins, 0.5).tolist() == pytest.approx([0.5, 0.5, 0.4, 0.6])
 
 
+def test_places_spread_what_lies_close_together():
+    """The usual case: whatever was degraded takes the range, and the photographs share the rest of it."""
+    scores = torch.tensor([0.99, 0.0, 0.97, 0.98, 0.98])
+    assert places(scores).tolist() == pytest.approx([1.0, 0.0, 0.25, 0.625, 0.625])
+
+
 def test_other_methods_have_their_share_of_a_label():
     views = ((toy_faces(5) + 1) * 127.5).round().to(torch.uint8)
-    faces = Faces(views, torch.rand(5), list("uvwxy"), [None] * 5, torch.ones(5, dtype=torch.bool))
+    faces = Faces(views, torch.rand(5), list("uvwxy"), [None] * 5, *torch.eye(2, 5).bool())
     labels = torch.tensor([0.0, 0.1, 0.2, 0.5, 1.0])
     scores = [create_method(name)(to_pixel_values(views)) for name in ("random", "norm")]
     opinions = [labels[score.argsort().argsort()] for score in scores]  # the highest score gets the highest label
     mixed = train_regressor.with_others(labels, faces, RECIPES["difiqa-r-consensus"], ["random", "norm"], "cpu")
-    assert torch.allclose(mixed, 0.25 * labels + 0.75 * (opinions[0] + opinions[1]) / 2)
+    assert torch.allclose(mixed, 0.2 * labels + 0.8 * (opinions[0] + opinions[1]) / 2)
     assert not torch.allclose(opinions[0], opinions[1])
 
 
