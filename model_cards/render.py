@@ -43,7 +43,7 @@ def card(name: str, fact: dict, facts: dict, rows: list[dict]) -> Card:
         for row in own if row["benchmark"] in BENCHMARKS
     ]  # fmt: skip
     found = card_of(folder, fact["title"])
-    common = facts["common"]
+    common = facts["common"] | fact
     found = replace(
         found,
         figures=tuple(figures),
@@ -90,7 +90,7 @@ def render() -> dict[Path, str]:
     files = {}
     for name, fact in facts["checkpoints"].items():
         text = card(name, fact, facts, rows).render(
-            f"{name}.md.jinja", HERE, learning=learning(name), **facts["common"], **fact
+            f"{name}.md.jinja", HERE, learning=learning(name), **facts["common"] | fact
         )
         files[CHECKPOINTS / name / "README.md"] = text
     readme = (ROOT / "README.md").read_text()

@@ -13,7 +13,7 @@ BENCHMARKS = {
     "cfp-fp": "CFP-FP, identities 001-250",
     "lfw-xq-synthetic": "lfw-xq-synthetic: LFW with one side of every comparison degraded",
 }
-APART = ("presets", "denoisers", "longer", "ablations", "ablations-steps", "repeats", "recipes", "edc")
+APART = ("presets", "denoisers", "longer", "ablations", "ablations-steps", "repeats", "recipes", "labels", "edc")
 REAL = ("lfw", "cfp-ff", "cfp-fp")
 HEADLINE = ("difiqa-r", "difiqa", "norm", "random")  # always in the README's table
 DOUBT = 0.05  # a paired difference with a larger p value is not called one

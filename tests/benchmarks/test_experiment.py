@@ -72,6 +72,7 @@ def test_what_a_method_names_lies_beside_the_experiment_or_on_the_hub(experiment
         ({"metods": []}, r"unknown keys \['metods'\], missing \[\]"),
         ({"methods": []}, r"missing \['methods'\]"),
         ({"benchmarks": [{"name": "lfw"}]}, "a name and a root"),
+        ({"benchmarks": [{"name": "lfw", "root": "lfw", "pair": 4}]}, r"knows no \['pair'\]; it takes fmr, name,"),
         ({"benchmarks": [{"name": "lfw", "root": "lfw", "fmr": 2}]}, r"fmr must be in \(0, 1\), found 2"),
         ({"protocol": "iso"}, "unknown protocol 'iso'"),
         ({"baseline": "norm"}, "baseline 'norm' is none of random, norm of tiny"),

@@ -17,7 +17,7 @@ from made_up_benchmarks import cfp_files, face, lfw_files, write, zipped
 README = (TRAINING / "README.md").read_text(encoding="utf-8")
 SCRIPTS = "\n".join(content for language, content in blocks(README) if language == "bash")
 SETS = ("CELEBA", "LFW_REST", "PINS", "GLINT24", "POOL1", "POOL2")
-NETWORKS = ("TEACHER", "FIRST_RELEASE", "SECOND_RELEASE")
+NETWORKS = ("TEACHER", "EDGEFACE", "FIRST_RELEASE", "SECOND_RELEASE")
 SHORTER = {  # what takes hours, in seconds
     r"--max_train_steps [1-9]\d*": "--max_train_steps 2",
     r"--checkpointing_steps \d+": "--checkpointing_steps 1",
@@ -26,6 +26,7 @@ SHORTER = {  # what takes hours, in seconds
     r"--(reference_)?every \d+": r"--\1every 2",
     r"--epochs \d+": "--epochs 1",
     r" --compile": "",
+    r"--people [\d ]+ --least [\d ]+": "--people 1 --least 2 ",
     r" --preset fastest": " --preset fastest --part_size 8",
     r"(train_method\.py .*?)(?=\s--data)": r"\1 --epochs 1",
 }
@@ -53,13 +54,14 @@ def place(tmp_path_factory):
     roots = {"cfp": cfp_files(folds=("01",), people=2), "lfw": lfw_files(folds=1, per_kind=2)}
     for name, files in roots.items():
         write(cards / "experiments" / name, files)
-    for name in ("denoisers", "longer", "recipes"):
+    for name in ("denoisers", "longer", "recipes", "labels", "held-out-clean", "held-out-mixed"):
         text = (ROOT / "model_cards" / "experiments" / f"{name}.json").read_text()
         for runs in ("data/denoisers", "data/recipes"):
             text = text.replace(runs, "../../training/runs")
+        text = text.replace("data/held_out", "../../training/runs/held_out")
         experiment = json.loads(text.replace('"pairs": 1200', '"pairs": 4'))
         for benchmark in experiment["benchmarks"]:
-            benchmark["root"] = benchmark["name"][:3]
+            benchmark["root"] = benchmark["root"] if benchmark["name"] == "folder" else benchmark["name"][:3]
         for method in experiment["methods"]:
             method |= {"recognizer": "../../training/TEACHER"} if "recognizer" in method else {}
         experiment["recognizers"] = {"toy": "../../training/TEACHER"}

@@ -1,5 +1,6 @@
 """An experiment is a JSON file: many benchmarks, recognisers and methods in; one result file per benchmark out."""
 
+import inspect
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import load_recognizer
+
+BENCHMARK_KEYS = ("fmr", *inspect.signature(load_benchmark).parameters)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Experiment:
         for benchmark in content["benchmarks"]:
             if not {"name", "root"} <= benchmark.keys():
                 raise ValueError(f"{path}: every benchmark needs a name and a root, found {benchmark}")
+            if strange := [key for key in benchmark if key not in BENCHMARK_KEYS]:
+                raise ValueError(f"{path}: a benchmark knows no {strange}; it takes {', '.join(BENCHMARK_KEYS)}")
             benchmark["root"] = str(path.parent / benchmark["root"])
         content["recognizers"] = {name: _beside(path, source) for name, source in content["recognizers"].items()}
         content["methods"] = [
