@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from images import read_images
-from people import left_out, short_name
+from people import left_out, person_of, short_name
 from start import positive, start
 from views import make_view
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     images, names = read_images(args.data)
     images_of: dict[str, list[str]] = {}
     for name in names:
-        images_of.setdefault(str(Path(name).parent), []).append(name)
+        images_of.setdefault(person_of(name), []).append(name)
     excluded = left_out(args.leave_out, set(images_of)) if args.leave_out else set()
     free = {person: found for person, found in images_of.items() if person not in excluded}
     sources = list(dict.fromkeys(name.split("/")[0] for name in names))

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from difiqa_hf.methods import create_method
 from difiqa_hf.methods.difiqa import PRESETS
 from images import UNREADABLE, decode_image, encoded, image_files, pixels_digest, settle, to_pixel_values
+from people import left_out, person_of
 from regressor_labels import FORMAT
 from start import positive, start
 from views import check_kinds, make_view
@@ -39,6 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image_column", default="image")
     parser.add_argument("--checkpoint", help="DifFIQA pipeline folder or Hub repository; the shipped one if left out")
     parser.add_argument("--recognizer", help="replaces the checkpoint's recogniser")
+    parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' who are not labelled, with --data")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--every", type=positive, default=1, help="label every k-th image only")
     parser.add_argument(
@@ -54,13 +56,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.data is None) == (args.dataset_name is None):
         parser.error("give --data or --dataset_name, one of the two")
+    if args.leave_out and not args.data:
+        parser.error("--leave_out names people by their folders in --data; a set of the Hub has none")
     return args
 
 
 def stream(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Names and readers of all images, in an order that never changes."""
     if args.data:
-        yield from image_files(args.data)
+        files = list(image_files(args.data)) if args.leave_out else image_files(args.data)
+        unwanted = left_out(args.leave_out, {person_of(name) for name, _ in files}) if args.leave_out else set()
+        yield from (file for file in files if person_of(file[0]) not in unwanted)
         return
     import datasets
 

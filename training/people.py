@@ -39,7 +39,7 @@ def read_people(sources: list[str], leave_out: Path | None = None) -> People:
             two people remain.
     """
     images, names = read_images(sources)
-    people = [str(Path(name).parent) for name in names]
+    people = list(map(person_of, names))
     excluded = left_out(leave_out, set(people)) if leave_out else set()
     counts = Counter(people)
     kept = sorted(person for person, count in counts.items() if count > 1 and person not in excluded)
@@ -69,6 +69,11 @@ def left_out(leave_out: Path, people: set[str]) -> set[str]:
             f"{len(people)} in the data ({min(short.values())}, …); drop --leave_out if that is right"
         )
     return excluded
+
+
+def person_of(image: str) -> str:
+    """Whose image it is: the folder that holds it."""
+    return str(Path(image).parent)
 
 
 def short_name(person: str) -> str:

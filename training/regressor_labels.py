@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from images import pixels_digest, read_images
-from people import left_out
+from people import left_out, person_of
 from views import make_view
 
 FORMAT = 3  # of the label rows: name, view, digest of the image's pixels, quality
@@ -108,8 +108,9 @@ def labelled_faces(args: argparse.Namespace) -> Faces:
     for k, row in enumerate(tqdm(rows, desc="views", mininterval=10)):
         views[k] = make_view(images, row["name"], row["view"], seed)
     names = [row["name"] for row in rows]
-    people = [str(Path(name).parent) for name in names]
-    unused, held_out = (left_out(file, set(people)) if file else set() for file in (args.leave_out, args.hold_out))
+    people = list(map(person_of, names))
+    unused = left_out(args.leave_out, set(people)) if args.leave_out else set()
+    held_out = set().union(*(left_out(file, set(people)) for file in args.hold_out))
     return Faces(
         views,
         raw,

@@ -46,8 +46,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
                         "mix this in; the backbone if left out")  # fmt: skip
     parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
-    parser.add_argument("--hold_out", type=Path, help="JSON of 'SOURCE/PERSON' of whom nothing is learnt: they are to "
-                        "choose between recipes")  # fmt: skip
+    parser.add_argument("--hold_out", type=Path, nargs="+", default=[], help="JSONs of 'SOURCE/PERSON' of whom nothing "
+                        "is learnt: they are to choose between recipes, or stand in an evaluation set")  # fmt: skip
     parser.add_argument("--teachers", nargs="+", metavar="METHOD=FOLDER", help="other methods, for recipes that mix "
                         "their scores in: pcnet=runs/pcnet/model")  # fmt: skip
     parser.add_argument("--output_dir", required=True)
@@ -223,7 +223,7 @@ def main(argv: list[str] | None = None) -> None:
     output.mkdir(parents=True, exist_ok=True)
     settle(output / "training_config.json", vars(args) | {"resolved": asdict(recipe)}, free=("output_dir",))
 
-    # Labels: min-max over the whole set; every tenth of the sorted labels validates, as released.
+    # Every tenth of the sorted labels validates, as released; another view of the same image may be learnt from.
     faces = labelled_faces(args)
     labels, used, low, high = learnt_labels(faces, recipe, args, accelerator.device)
     train, validation = split_rows(labels, used)

@@ -171,6 +171,22 @@ def test_faces_without_another_of_their_person_are_left_out(work, capsys):
     assert "4 of 5 views have a person to be compared with; the others are left out" in capsys.readouterr().out
 
 
+def test_people_who_are_left_out_are_not_labelled(work, tmp_path):
+    """And the labels of the others are what they are among all."""
+    (tmp_path / "overlap.json").write_text(json.dumps({"lfw": ["faces/ann"]}))
+    flags = label_flags(work, tmp_path / "labels")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    label_dataset.main([*flags, "--leave_out", str(tmp_path / "overlap.json")])
+    found, everybody = (
+        {(row["name"], row["view"]): row["quality"] for row in read_labels(folder)}
+        for folder in (tmp_path / "labels", work / "labels")
+    )
+    assert {Path(name).parent.name for name, _ in found} == {"bob"} and len(found) == len(everybody) / 2
+    assert all(everybody[key] == pytest.approx(quality, abs=1e-6) for key, quality in found.items())
+    with pytest.raises(SystemExit):
+        label_dataset.parse_args(["--dataset_name", "x", "--leave_out", "y.json", "--output_dir", "z"])
+
+
 def test_nothing_is_learnt_of_people_who_are_held_out(work, tmp_path):
     (tmp_path / "people.json").write_text(json.dumps({"held out": ["faces/ann"]}))
     flags = ["--data", str(work / "faces"), "--labels", str(work / "labels"), "--output_dir", str(tmp_path)]
@@ -180,6 +196,9 @@ def test_nothing_is_learnt_of_people_who_are_held_out(work, tmp_path):
     used = train_regressor.learnt_labels(faces, RECIPES["ai-kd-small"], args, "cpu")[1]
     assert torch.equal(used, ~faces.held_out) and 0 < used.sum() < len(used)
     assert {person is None for person, held in zip(faces.people, faces.held_out, strict=True) if held} == {True}
+    (tmp_path / "set.json").write_text(json.dumps({"lfw": ["faces/bob"]}))
+    both = ["--hold_out", str(tmp_path / "people.json"), str(tmp_path / "set.json")]
+    assert labelled_faces(train_regressor.parse_args(flags + both)).held_out.all()
 
 
 def test_nobody_to_compare_with_is_an_error(work, tmp_path):
@@ -249,7 +268,7 @@ def test_an_image_that_was_mended_since_is_labelled_after_all(work, tmp_path):
 
 def test_other_pixels_under_the_same_name_are_refused(work, tmp_path):
     shutil.copytree(work / "faces", tmp_path / "faces")
-    args = Namespace(data=[str(tmp_path / "faces")], labels=[str(work / "labels")], leave_out=None, hold_out=None)
+    args = Namespace(data=[str(tmp_path / "faces")], labels=[str(work / "labels")], leave_out=None, hold_out=[])
     assert len(labelled_faces(args).views) == 24
     shutil.copy(tmp_path / "faces" / "ann" / "0.png", tmp_path / "faces" / "bob" / "3.png")
     with pytest.raises(ValueError, match=r"1 images are others than when .*labels was made, such as faces/bob/3\.png"):
