@@ -39,11 +39,13 @@ cards: $(STAMP)  ## render the model cards and the tables of the README from mod
 
 SHARED := $(or $(DIFIQA_SHARED),../shared)
 EXPERIMENTS := model_cards/experiments
+RESEARCH := $(SHARED)/data/*.zip $(SHARED)/weights/*.safetensors $(SHARED)/weights/lightqnet
 EVALUATE := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/difiqa evaluate --cache runs/cache --scores model_cards/results/scores
 
 table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores that are on file are not computed again (half an hour)
+	@test -n "$(realpath $(wildcard $(RESEARCH)))" || { echo "no faces in $(SHARED)/data: set DIFIQA_SHARED to the folder of research data"; exit 1; }
 	mkdir -p $(EXPERIMENTS)/data
-	ln -sfn $(realpath $(wildcard $(SHARED)/data/*.zip $(SHARED)/weights/*.safetensors $(SHARED)/weights/lightqnet)) $(EXPERIMENTS)/data/
+	ln -sfn $(realpath $(wildcard $(RESEARCH))) $(EXPERIMENTS)/data/
 	$(EVALUATE) --experiment $(EXPERIMENTS)/shipped.json -o model_cards/results
 	$(EVALUATE) --experiment $(EXPERIMENTS)/methods.json -o model_cards/results/methods
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside.json -o model_cards/results/inside
@@ -51,6 +53,7 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan.json -o model_cards/results/inside-faceqan
 	$(EVALUATE) --experiment $(EXPERIMENTS)/inside-faceqan-lfw.json -o model_cards/results/inside-faceqan
 	$(EVALUATE) --experiment $(EXPERIMENTS)/edc.json -o model_cards/results/edc
+	$(EVALUATE) --experiment $(EXPERIMENTS)/fmr.json -o model_cards/results/fmr
 	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations.json -o model_cards/results/ablations
 	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations-steps.json -o model_cards/results/ablations-steps
 	$(EVALUATE) --experiment $(EXPERIMENTS)/repeats.json -o model_cards/results/repeats

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from against import against
 from difiqa_hf.hub.cards import Card, Figure, Group, Threshold, card_of
 from inside import asked_inside
 from inside import inside as inside_section
@@ -99,6 +100,7 @@ def render() -> dict[Path, str]:
     page = PAGE.format(
         reading=reading(rows),
         summary=summary(rows),
+        against=against(rows),
         tables=results_section(rows),
         inside=inside_section(rows),
         ablations=ablations(),

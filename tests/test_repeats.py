@@ -132,10 +132,25 @@ def test_another_procedure_has_another_revision_and_no_percentiles(tmp_path):
     for same in ({"num_repeats": 2, "noise": "antithetic"}, {"steps": 5}, {"preset": "careful"}, {"flip": True}):
         method = create_method("difiqa", checkpoint=tmp_path, **same)
         assert method.revision == usual.revision and method.percentile(0.5) == 50
-    others = [{"steps": 1}, {"steps": 2}, {"timestep": 6}, {"flip": False}, {"forward": False}]
+    others = [{"steps": 1}, {"steps": 2}, {"timestep": 6}, {"flip": False}, {"forward": False}, {"variant": "released"}]
     methods = [create_method("difiqa", checkpoint=tmp_path, **other) for other in others]
     assert len({method.revision for method in [usual, *methods]}) == 1 + len(others)
     assert all(method.percentile(0.5) is None for method in methods)
+
+
+@pytest.mark.parametrize("stored", ["paper", "released"])
+def test_a_variant_replaces_the_checkpoints(tmp_path, stored):
+    """With the scores of a pipeline of that variant; what another variant says has no percentile and no cache."""
+    toy_pipeline(variant=stored, reference_quantiles=[0.0, 1.0]).save_pretrained(tmp_path)
+    x = toy_faces(2)
+    for variant in ("paper", "released"):
+        method = create_method("difiqa", checkpoint=tmp_path, variant=variant)
+        assert torch.allclose(method(x), toy_pipeline(variant=variant)(x).quality, atol=2e-6)
+        assert (method.percentile(0.5) is None) == (variant != stored)
+        assert (method.fingerprint == "") == (variant == "released")
+    assert create_method("difiqa", checkpoint=tmp_path).pipeline.config.variant == stored
+    with pytest.raises(ValueError, match="variant must be one of paper, released, found 'fp16'"):
+        create_method("difiqa", checkpoint=tmp_path, variant="fp16")
 
 
 def test_wrong_options_are_found_before_the_first_image(tmp_path):

@@ -60,10 +60,10 @@ def test_many_recognisers_methods_and_benchmarks_in_one_call(experiment, tmp_pat
 
 
 def test_what_a_method_names_lies_beside_the_experiment_or_on_the_hub(experiment):
-    change = {"methods": [{"name": "pfe", "checkpoint": "tiny"}, {"name": "pfe", "checkpoint": "user/pfe"}]}
+    change = {"methods": [{"name": "pfe", "checkpoint": "tiny"}, {"name": "magface", "checkpoint": "user/magface"}]}
     experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change | {"baseline": None}))
     methods = Experiment.read(experiment).methods
-    assert [entry["checkpoint"] for entry in methods] == [str(experiment.parent / "tiny"), "user/pfe"]
+    assert [entry["checkpoint"] for entry in methods] == [str(experiment.parent / "tiny"), "user/magface"]
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,58 @@ def test_what_a_method_names_lies_beside_the_experiment_or_on_the_hub(experiment
         ({"benchmarks": [{"name": "lfw", "root": "lfw", "fmr": 2}]}, r"fmr must be in \(0, 1\), found 2"),
         ({"protocol": "iso"}, "unknown protocol 'iso'"),
         ({"baseline": "norm"}, "baseline 'norm' is none of random, norm of tiny"),
+        ({"methods": "norm"}, "methods must be a list, found 'norm'"),
+        ({"methods": [{"label": "x"}]}, r"a method is a name, or an object that has one, found \{'label': 'x'\}"),
+        ({"methods": ["norm", "norm"]}, "several methods are called norm; give each a label"),
+        ({"recognizers": ["tiny"]}, r"recognizers must be an object, found \['tiny'\]"),
+        ({"benchmarks": ["lfw"]}, "every benchmark needs a name and a root, found 'lfw'"),
+        ({"num_resamples": "many"}, "num_resamples must be a whole number, found 'many'"),
+        ({"mean": ["lfw", "adience"]}, "no benchmark adience to take the mean of"),
     ],
 )
 def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, change, message):
     experiment.write_text(json.dumps(json.loads(experiment.read_text()) | change))
     with pytest.raises(ValueError, match=message):
         Experiment.read(experiment)
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, found \[1\]")])
+def test_a_file_that_is_no_experiment_is_named(tmp_path, text, message):
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"e\.json {message}"):
+        Experiment.read(tmp_path / "e.json")
+
+
+def test_all_roots_are_there_before_anything_is_loaded(experiment, tmp_path):
+    content = json.loads(experiment.read_text())
+    content["benchmarks"][1]["root"] = "nowhere.zip"
+    experiment.write_text(json.dumps(content | {"recognizers": {"a": "user/nothing"}}))
+    with pytest.raises(FileNotFoundError, match=r"1 of the roots do not exist: .*nowhere\.zip"):
+        next(run_experiment(Experiment.read(experiment), tmp_path / "out"))
+
+
+def test_means_have_the_interval_of_joint_resamples(experiment, tmp_path):
+    """Of a benchmark over the recognisers, and over the benchmarks; as each pair of figures says alone."""
+    content = json.loads(experiment.read_text())
+    experiment.write_text(json.dumps(content | {"num_resamples": 30}))
+    results = [found for _, found in run_experiment(Experiment.read(experiment), tmp_path / "out")]
+    for found in results:
+        first, second = found["means"]
+        assert "samples" not in first and second["label"] == "norm of tiny"
+        rows = [row for row in found["results"] if row["method"] == "norm"]
+        assert second["pauc"]["0.3"] == pytest.approx(sum(row["pauc"]["0.3"] for row in rows) / 2)
+        assert second["interval"] == rows[0]["interval_by_identity"], "of one recogniser twice: its own"
+        against = dict(second["against_baseline"])
+        assert against == rows[0]["against_baseline"] == rows[1]["against_baseline"]
+        assert "against_baseline" not in first
+    overall = json.loads((tmp_path / "out" / "means.json").read_text())
+    assert overall["mean_of"] == ["lfw", "cfp-ff"] and overall["baseline"] == "random"
+    expected = sum(found["means"][1]["pauc"]["0.3"] for found in results) / 2
+    assert overall["means"][1]["pauc"]["0.3"] == pytest.approx(expected)
+    assert overall["means"][1]["against_baseline"]["num_resamples"] == 30
+    experiment.write_text(json.dumps(content | {"mean": ["lfw"]}))
+    assert len(list(run_experiment(Experiment.read(experiment), tmp_path / "one"))) == 2
+    assert not (tmp_path / "one" / "means.json").exists()
 
 
 def test_a_benchmark_may_have_its_own_fmr(experiment, tmp_path):

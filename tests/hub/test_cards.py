@@ -211,3 +211,52 @@ def test_shipped_cards_take_thresholds_and_groups_from_results(render_script, tm
     assert card.groups == (Group("f", 99, (0.1, 0.2, 0.3)),)
     rows[0]["method_revision"] = rows[1]["method_revision"] = "other weights"
     assert render_script.card("difiqa_r", facts["checkpoints"]["difiqa_r"], facts, rows).groups == ()
+
+
+def test_same_model_is_where_the_recogniser_inside_compares_too(render_script):
+    """Of three that compare two stand inside: the third has no part, nor has the shipped one inside."""
+    errors = {("a", "a"): 0.5, ("a", "b"): 0.7, ("a", "c"): 9.0, ("b", "a"): 0.8, ("b", "b"): 0.6, ("b", "c"): 9.0}
+    rows = [
+        {"method": "norm", "label": f"norm, {own} inside", "recognizer": judge, "benchmark": "lfw", "pauc": {"0.3": p}}
+        for (own, judge), p in errors.items()
+    ]
+    rows.append({"method": "norm", "recognizer": "a", "benchmark": "lfw", "pauc": {"0.3": 9.0}})
+    rows.append(rows[0] | {"method": "froq", "label": "froq, a inside"})
+    lines = sys.modules["inside"].same_and_cross(rows).splitlines()
+    assert "| norm | 0.550 / 0.750 | - | - | - |" in lines
+    assert "| froq | - | - | - | - |" in lines, "one alone has nobody to cross with"
+
+
+def test_verdicts_hold_for_all_lines_together(render_script):
+    """Holm: the smallest p by a third of the level, the next by half of it, and nothing after the first that fails."""
+    module = sys.modules["against"]
+    assert module.holm({"a": 0.001, "b": 0.02, "c": 0.03}) == {"a", "b", "c"}
+    assert module.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a"}
+    assert module.holm({"a": 0.02, "b": 0.5}) == {"a"} and module.holm({"a": 0.03, "b": 0.5}) == set()
+    rows = [
+        {"method": "a", "against_baseline": {"difference": 0.1, "p_value": 0.001}},
+        {"method": "b", "label": "b, better", "against_baseline": {"difference": -0.1, "p_value": 0.001}},
+        {"method": "c", "against_baseline": {"difference": 0.1, "p_value": 0.2}},
+        {"method": "difiqa-r"},
+    ]
+    assert module.verdicts(rows) == {"a": "worse", "b, better": "better", "c": "cannot tell"}
+
+
+def test_a_verdict_that_no_longer_follows_is_named(render_script):
+    with pytest.raises(ValueError, match="verdicts of sentences 3, 9 of the ten no longer hold"):
+        sys.modules["reading"].check({1: True, 3: False, 9: False})
+
+
+def test_rows_of_one_name_about_different_weights_are_refused(render_script, tmp_path):
+    """They would stand in one table as if they were of one."""
+    row = {"method": "norm", "recognizer": "r", "method_revision": "a", "recognizer_revision": "b"}
+    found = {"benchmark": {"name": "lfw", "n_comparisons": 1, "content": "c"}}
+    found["protocol"] = {"name": "paper", "fmr": 0.1}
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "lfw.json").write_text(json.dumps(found | {"results": [row]}))
+    (tmp_path / "lfw.json").write_text(json.dumps(found | {"results": [row]}))
+    (own,) = sys.modules["tables"].read_results(tmp_path)
+    assert own["file"] == "methods/lfw.json"
+    (tmp_path / "lfw.json").write_text(json.dumps(found | {"results": [row | {"method_revision": "other"}]}))
+    with pytest.raises(ValueError, match=r"methods/lfw\.json and lfw\.json differ in what norm is"):
+        sys.modules["tables"].read_results(tmp_path)

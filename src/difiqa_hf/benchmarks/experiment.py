@@ -1,6 +1,5 @@
 """An experiment is a JSON file: many benchmarks, recognisers and methods in; one result file per benchmark out."""
 
-import inspect
 import json
 import os
 from collections.abc import Iterator
@@ -9,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from difiqa_hf.benchmarks import load_benchmark
+from difiqa_hf.benchmarks.experiment_file import read_content
+from difiqa_hf.benchmarks.means import average, compare, without_samples
+from difiqa_hf.benchmarks.provenance import versions
 from difiqa_hf.benchmarks.runner import evaluate_benchmark
 from difiqa_hf.benchmarks.scores import Recalled, recall
 from difiqa_hf.methods import QualityMethod, create_method
 from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import load_recognizer
-
-BENCHMARK_KEYS = ("fmr", *inspect.signature(load_benchmark).parameters)
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Experiment:
         methods: names, or {"name"} with what `create_method` takes and a "label" for the tables; or {"name", "recall"}
             for one of which only the scores on file are at hand, see `difiqa_hf.benchmarks.scores.recall`.
         baseline: name or label of the method that every other is compared with, on the same resamples.
+        mean: names of the benchmarks whose mean `means.json` shall have, with intervals; all if left out.
         fmr, protocol, options: of `error_discard`.
         seed: of methods, drawn comparisons, synthetic degradation and bootstrap.
         num_resamples, batch_size, device: as in `evaluate_benchmark`.
@@ -39,6 +40,7 @@ class Experiment:
     recognizers: dict[str, str | None]
     methods: list[str | dict[str, Any]]
     baseline: str | None = None
+    mean: list[str] | None = None
     fmr: float = 1e-3
     protocol: str = "paper"
     options: dict[str, Any] = field(default_factory=dict)
@@ -52,20 +54,12 @@ class Experiment:
         """Read and check.
 
         Raises:
-            ValueError: for missing or unknown keys, or a protocol that does not exist.
+            ValueError: for what is no JSON, for missing or unknown keys, values of the wrong kind, two methods of one
+                label, or a protocol that does not exist.
         """
         path = Path(path)
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = [f.name for f in fields(cls)]
-        wrong = [key for key in content if key not in known]
-        missing = [key for key in ("benchmarks", "recognizers", "methods") if not content.get(key)]
-        if wrong or missing:
-            raise ValueError(f"{path}: unknown keys {wrong}, missing {missing}; known: {', '.join(known)}")
+        content = read_content(path, [f.name for f in fields(cls)])
         for benchmark in content["benchmarks"]:
-            if not {"name", "root"} <= benchmark.keys():
-                raise ValueError(f"{path}: every benchmark needs a name and a root, found {benchmark}")
-            if strange := [key for key in benchmark if key not in BENCHMARK_KEYS]:
-                raise ValueError(f"{path}: a benchmark knows no {strange}; it takes {', '.join(BENCHMARK_KEYS)}")
             benchmark["root"] = str(path.parent / benchmark["root"])
         content["recognizers"] = {name: _beside(path, source) for name, source in content["recognizers"].items()}
         content["methods"] = [
@@ -77,8 +71,14 @@ class Experiment:
         experiment = cls(**content)
         for benchmark in experiment.benchmarks:
             checked_options(experiment.protocol, benchmark.get("fmr", experiment.fmr), experiment.options)
+        twice = sorted({label for label in experiment.labels if experiment.labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"{path}: several methods are called {', '.join(twice)}; give each a label of its own")
         if experiment.baseline not in (None, *experiment.labels):
             raise ValueError(f"{path}: baseline {experiment.baseline!r} is none of {', '.join(experiment.labels)}")
+        names = [benchmark["name"] for benchmark in experiment.benchmarks]
+        if strange := [name for name in experiment.mean or () if name not in names]:
+            raise ValueError(f"{path}: no benchmark {', '.join(strange)} to take the mean of, only {', '.join(names)}")
         return experiment
 
     @property
@@ -96,9 +96,15 @@ def run_experiment(
     """Evaluate benchmark by benchmark; yields every result and its file `output/<benchmark>.json`, once written.
 
     Run again with the same `cache_dir` or `scores_dir` it computes only what is missing. Of several processes the first
-    one writes.
+    one writes. At the end `output/means.json` gets the means over `experiment.mean`, where these are several.
+
+    Raises:
+        FileNotFoundError: if a benchmark's root is not there, before anything is loaded.
     """
     state = process_state()  # first: it chooses the device of this process
+    absent = [b["root"] for b in experiment.benchmarks if not Path(b["root"]).exists()]
+    if absent:
+        raise FileNotFoundError(f"{len(absent)} of the roots do not exist: {', '.join(absent)}")
     common = {"seed": experiment.seed, "device": experiment.device}
     entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in experiment.methods]
     labels = [entry.pop("label", None) for entry in entries]
@@ -108,6 +114,7 @@ def run_experiment(
         name: load_recognizer(source, device=experiment.device) for name, source in experiment.recognizers.items()
     }
     Path(output).mkdir(parents=True, exist_ok=True)
+    averages: dict[str, list[dict[str, Any]]] = {}  # benchmark -> a mean over the recognisers for each method
     for entry in map(dict, experiment.benchmarks):
         fmr = entry.pop("fmr", experiment.fmr)
         benchmark = load_benchmark(**{"seed": experiment.seed} | entry)
@@ -118,12 +125,26 @@ def run_experiment(
             scores_dir=scores_dir, num_resamples=experiment.num_resamples, baseline=baseline,
         )  # fmt: skip
         result["baseline"] = experiment.baseline
-        for row, label in zip(result["results"], labels * len(recognizers), strict=True):
-            row |= {"label": label} if label else {}
+        if experiment.mean is None or benchmark.name in experiment.mean:
+            averages[benchmark.name] = result["means"]
+        result["means"] = without_samples(result["means"])
+        for kind, times in (("results", len(recognizers)), ("means", 1)):
+            result[kind] = [labelled(row, label) for row, label in zip(result[kind], labels * times, strict=True)]
         path = Path(output) / f"{benchmark.name}.json"
         if state is None or state.is_main_process:
             write_json(path, result)
         yield path, result
+    if len(averages) > 1 and (state is None or state.is_main_process):
+        means = [average(own) for own in zip(*averages.values(), strict=True)]
+        compare(means, baseline)
+        means = [labelled(row, label) for row, label in zip(without_samples(means), labels, strict=True)]
+        content = {"mean_of": list(averages), "baseline": experiment.baseline, "means": means, "versions": versions()}
+        write_json(Path(output) / "means.json", content)
+
+
+def labelled(row: dict[str, Any], label: str | None) -> dict[str, Any]:
+    """The row, with its method's label if it has one."""
+    return row | {"label": label} if label else row
 
 
 def _method(entry: dict[str, Any], common: dict[str, Any], scores_dir: str | Path | None) -> QualityMethod | Recalled:

@@ -5,12 +5,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from difiqa_hf import __version__
+from difiqa_hf import metrics
 from difiqa_hf.benchmarks.available import Available
 from difiqa_hf.metrics import (
     BootstrapInterval,
@@ -18,7 +19,6 @@ from difiqa_hf.metrics import (
     UndefinedAreaError,
     bootstrap_band,
     bootstrap_pauc,
-    compare_pauc,
     error_discard,
 )
 from difiqa_hf.metrics.calibration import Calibration
@@ -51,24 +51,14 @@ class Judge:
     def figures(self, similarity: np.ndarray, quality: np.ndarray) -> dict[str, Any]:
         """FNMR(0), areas at every limit, intervals of the last one, the curve and its counts; None where undefined.
 
+        "samples" are the last area's on every resample, by person where persons are known: those of another method,
+        recogniser or benchmark of the same people are of the same resamples.
+
         Args:
             similarity: (N,) of the comparisons.
             quality: (sides,), higher = better.
         """
         return self._kept("figures", [similarity, quality], lambda: self._figures(similarity, quality))
-
-    def difference(self, similarity: np.ndarray, quality: np.ndarray, baseline: np.ndarray) -> dict[str, Any] | None:
-        """pAUC of `quality` (sides,) minus that of `baseline` on the same resamples, or None where undefined."""
-
-        def compute() -> dict[str, Any] | None:
-            genuine, bootstrap = self.available.benchmark.genuine, self._bootstrap(persons=self._persons())
-            try:
-                found = compare_pauc(similarity, genuine, quality, baseline, **bootstrap)
-            except UndefinedAreaError:
-                return None
-            return {"difference": found.difference, "p_value": found.p_value} | self._interval(found)
-
-        return self._kept("difference", [similarity, quality, baseline], compute)
 
     def thresholds(self, similarity: np.ndarray, quality: np.ndarray) -> list[dict[str, Any]]:
         """What discarding costs and gains: share of the images, their highest score, FNMR of what is kept (or None).
@@ -81,7 +71,7 @@ class Judge:
         fmr = self.options["fmr"]
         found = Calibration.from_comparisons(similarity, kept.genuine, quality, fmr=fmr, images=kept.pairs)
         scores = [found.threshold_for_discard(rate) for rate in DISCARDED]
-        errors = _numbers(np.asarray(found.expected_fnmr(scores)))
+        errors = json_numbers(np.asarray(found.expected_fnmr(scores)))
         rows = zip(DISCARDED, scores, errors, strict=True)
         return [{"discard": rate, "quality": score, "fnmr": fnmr} for rate, score, fnmr in rows]
 
@@ -92,19 +82,21 @@ class Judge:
         by_comparison = bootstrap_pauc(*data, **self._bootstrap())
         persons = self._persons()
         by_identity = None if persons is None else bootstrap_pauc(*data, **self._bootstrap(persons=persons))
+        samples = (by_identity or by_comparison).samples
         band = self._bootstrap(persons=persons) | {"discard": CURVE_GRID}
         band["num_resamples"] = min(BAND_RESAMPLES, band["num_resamples"])
         band = bootstrap_band(*data, **{name: value for name, value in band.items() if name != "limit"})
         return {
             "fnmr0": result.fnmr0,
             "pauc": {limit: values and values["normalised"] for limit, values in areas.items()},
-            "interval": self._interval(by_comparison),
-            "interval_by_identity": by_identity and self._interval(by_identity),
+            "interval": interval_entry(by_comparison),
+            "interval_by_identity": by_identity and interval_entry(by_identity),
+            "samples": json_numbers(samples),
             "areas": areas,
             "undefined": undefined,
             "n_genuine": result.n_genuine,
             "n_impostor": result.n_impostor,
-            "curve": _curve(result) | {end: _numbers(getattr(band, end)) for end in ("low", "high")},
+            "curve": _curve(result) | {end: json_numbers(getattr(band, end)) for end in ("low", "high")},
         }
 
     def _persons(self) -> np.ndarray | None:
@@ -117,23 +109,12 @@ class Judge:
         resamples = {"num_resamples": min(self.num_resamples, affordable), "seed": self.seed, "persons": persons}
         return self.options | resamples | {"limit": LIMITS[-1], "images": pairs}
 
-    def _interval(self, found: BootstrapInterval) -> dict[str, Any]:
-        return {
-            "limit": LIMITS[-1],
-            "confidence": found.confidence,
-            "low": _number(found.low),
-            "high": _number(found.high),
-            "resampled": found.resampled,
-            "num_resamples": len(found.samples),
-            "n_undefined": found.n_undefined,
-        }
-
     def _kept(self, kind: str, arrays: list[np.ndarray], compute: Callable[[], Any]) -> Any:
-        """`compute()`, or what it gave before for the same comparisons, arrays, options and version."""
+        """`compute()`, or what it gave before for the same comparisons, arrays, options and code of the metrics."""
         if self.cache_dir is None:
             return compute()
         kept = self.available.benchmark
-        settings = repr((kind, self.options, self.seed, self.num_resamples, kept.persons, __version__))
+        settings = repr((kind, self.options, self.seed, self.num_resamples, kept.persons, metrics_digest()))
         parts = [settings.encode(), *(array.tobytes() for array in (kept.pairs, kept.genuine, *arrays))]
         digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
         path = Path(self.cache_dir) / "figures" / f"{digest}.json"
@@ -147,12 +128,32 @@ class Judge:
         return values
 
 
+@cache
+def metrics_digest() -> str:
+    """12 hex digits (SHA-256) of the source of `difiqa_hf.metrics` and of this file."""
+    paths = [*sorted(Path(metrics.__file__).parent.glob("*.py")), Path(__file__)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+
+
+def interval_entry(found: BootstrapInterval) -> dict[str, Any]:
+    """As JSON holds it."""
+    return {
+        "limit": LIMITS[-1],
+        "confidence": found.confidence,
+        "low": json_number(found.low),
+        "high": json_number(found.high),
+        "resampled": found.resampled,
+        "num_resamples": len(found.samples),
+        "n_undefined": found.n_undefined,
+    }
+
+
 def _areas(result: ErrorDiscardResult) -> tuple[dict[str, dict | None], str | None]:
     """Limit -> areas, None where undefined, and why."""
     areas, undefined = {}, None
     for limit in LIMITS:
         try:
-            areas[str(limit)] = {name: _number(value) for name, value in result.areas(limit).items()}
+            areas[str(limit)] = {name: json_number(value) for name, value in result.areas(limit).items()}
         except UndefinedAreaError as error:
             areas[str(limit)], undefined = None, str(error)
     return areas, undefined
@@ -162,12 +163,12 @@ def _curve(result: ErrorDiscardResult) -> dict[str, list]:
     """The staircase at discard 0, .05, …, .95, which are all steps of protocol "paper"."""
     steps = np.searchsorted(result.discard, CURVE_GRID, side="right") - 1
     names = ("fnmr", "threshold", "k", "remaining_genuine", "remaining_impostor")
-    return {"discard": CURVE_GRID} | {name: _numbers(getattr(result, name)[steps]) for name in names}
+    return {"discard": CURVE_GRID} | {name: json_numbers(getattr(result, name)[steps]) for name in names}
 
 
-def _numbers(values: np.ndarray) -> list[float | None]:
-    return [_number(value) for value in values.tolist()]
+def json_numbers(values: np.ndarray) -> list[float | None]:
+    return [json_number(value) for value in values.tolist()]
 
 
-def _number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
     return None if np.isnan(value) else value  # JSON knows no NaN

@@ -11,6 +11,7 @@ from difiqa_hf.benchmarks.available import leave_out_unavailable
 from difiqa_hf.benchmarks.base import Benchmark
 from difiqa_hf.benchmarks.compute import Task, compute_outputs
 from difiqa_hf.benchmarks.figures import Judge
+from difiqa_hf.benchmarks.means import average, compare, without_samples
 from difiqa_hf.benchmarks.provenance import describe, hardware, versions
 from difiqa_hf.benchmarks.scores import read_scores, write_scores
 from difiqa_hf.benchmarks.store import Output
@@ -57,7 +58,9 @@ def evaluate_benchmark(
         baseline: index of the method that every other is compared with, on the same resamples.
 
     Returns:
-        A dictionary that `json` can write: benchmark, protocol, one entry per method and recogniser, versions.
+        A dictionary that `json` can write: benchmark, protocol, one entry per method and recogniser ("results"), one
+        per method for the mean over the recognisers ("means"), versions. Means have the "samples" of their interval,
+        for `difiqa_hf.benchmarks.means`.
 
     Raises:
         ValueError: if no comparison can be scored or the figures do not exist (see `error_discard`).
@@ -82,12 +85,17 @@ def evaluate_benchmark(
             write_scores(scores_dir, available, methods[i], output)
 
     judge = Judge(available, options | {"fmr": fmr, "protocol": protocol}, seed, num_resamples, cache_dir)
-    results = _rows(judge, list(zip(recognizers.items(), embeddings, strict=True)), methods, qualities, baseline)
+    rows = _rows(judge, list(zip(recognizers.items(), embeddings, strict=True)), methods, qualities)
+    judged = [rows[start : start + len(methods)] for start in range(0, len(rows), len(methods))]
+    averages = [average(own) for own in zip(*judged, strict=True)]
+    for group in (*judged, averages):
+        compare(group, baseline)
     return {
         "benchmark": describe(available),
         "protocol": {"name": protocol, "fmr": fmr, "options": resolved},
         "seed": seed,
-        "results": results,
+        "results": without_samples(rows),
+        "means": averages,
         "device": device,
         "hardware": hardware(device),
         "versions": versions(),
@@ -99,7 +107,6 @@ def _rows(
     embedded: Sequence[tuple[tuple[str, Any], Output]],
     methods: Sequence[QualityMethod],
     qualities: Sequence[Output],
-    baseline: int | None,
 ) -> list[dict[str, Any]]:
     """One entry of the results per recogniser and method; processes share them."""
     kept, state = judge.available.benchmark, process_state()
@@ -116,8 +123,6 @@ def _rows(
         row |= {"recognizer": name, "recognizer_revision": weights_revision(recognizer)}
         row |= judge.figures(similarity[r], sides[i])
         row["thresholds"] = judge.thresholds(similarity[r], sides[i])
-        if baseline is not None and i != baseline:
-            row["against_baseline"] = judge.difference(similarity[r], sides[i], sides[baseline])
         row["seconds"] = {"quality": _seconds(qualities[i]), "embedding": _seconds(embedding)}
         rows.append((number, row))
     if state:

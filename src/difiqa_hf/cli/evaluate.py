@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{', '.join(missing)} or --experiment is needed")
     check_output(args.output, [".json"], [Path(args.root)])
     from difiqa_hf.benchmarks import load_benchmark
+    from difiqa_hf.benchmarks.means import without_samples
     from difiqa_hf.benchmarks.runner import evaluate_benchmark
     from difiqa_hf.benchmarks.tables import format_results
     from difiqa_hf.methods import create_method
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         scores_dir=args.scores,
     )
     if state is None or state.is_main_process:
+        results["means"] = without_samples(results["means"])
         args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(format_results(results))
     return 0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from difiqa_hf.methods.base import QualityMethod, read_percentiles
-from difiqa_hf.pipeline_difiqa import DifFIQAPipeline
+from difiqa_hf.pipeline_difiqa import VARIANTS, DifFIQAPipeline
 from difiqa_hf.recognizers import configuration_digest, recognizer_fingerprint, resolve_recognizer, weights_revision
 
 # Rank correlation with 100 repeats, on LFW and CFP-FP: model_cards/SPEED.md. A pair of repeats with opposite noise is
@@ -35,6 +35,7 @@ class DifFIQA(QualityMethod):
             recogniser and Eq. 7 stay in float32.
         compile: compile the denoiser with `torch.compile` at its first call, once for each size of batch. Takes a
             minute and a C++ compiler, and pays for thousands of images.
+        variant: "paper" or "released", as in `DifFIQAPipeline`; None: the checkpoint's.
         device: where to run.
     """
 
@@ -68,15 +69,20 @@ class DifFIQA(QualityMethod):
         noise: str | None = None,
         max_standard_error: float | None = None,
         compile: bool = False,
+        variant: str | None = None,
     ):
         if unet_dtype not in ("float32", "bfloat16"):
             raise ValueError(f"unet_dtype must be 'float32' or 'bfloat16', found {unet_dtype!r}")
         if preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, found {preset!r}")
+        if variant not in (None, *VARIANTS):
+            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, found {variant!r}")
         loaded = {} if recognizer is None else {"recognizer": resolve_recognizer(recognizer, device)}
         load = DifFIQAPipeline.from_default if checkpoint is None else DifFIQAPipeline.from_pretrained
         self.pipeline = load(*([] if checkpoint is None else [checkpoint]), **loaded).to(device)
         self.pipeline.set_progress_bar_config(disable=True)
+        stored = self.pipeline.config.variant
+        self.pipeline.register_to_config(variant=variant or stored)
         given = {
             "timestep": timestep, "num_repeats": num_repeats, "flip": flip, "forward": forward, "steps": steps,
             "noise": noise, "max_standard_error": max_standard_error,
@@ -90,6 +96,8 @@ class DifFIQA(QualityMethod):
         # Repeats and noise only change the error; scores of another procedure are other scores, as of other weights.
         expected = {name: own[name] for name in ("timestep", "flip", "forward")} | {"steps": None}
         procedure = {name: self.options[name] for name, value in expected.items() if self.options[name] != value}
+        if self.pipeline.config.variant != stored:
+            procedure["variant"] = variant
         self._name_weights(unet_dtype, procedure)
         # diffusers' own `to` warns of modules to keep in float32 and names none
         torch.nn.Module.to(self.pipeline.unet, dtype=getattr(torch, unet_dtype), memory_format=torch.channels_last)

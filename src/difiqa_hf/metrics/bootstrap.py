@@ -33,6 +33,11 @@ class BootstrapInterval:
     resampled: str
     samples: np.ndarray = field(repr=False)
 
+    @classmethod
+    def of(cls, samples: np.ndarray, confidence: float, resampled: str) -> "BootstrapInterval":
+        """Of the pAUC of every resample; the mean of several on the same resamples is another such figure."""
+        return cls(*_interval(samples, confidence), confidence, resampled, samples)
+
     @property
     def n_undefined(self) -> int:
         """Resamples without a pAUC; the interval is that of the others."""
@@ -51,6 +56,16 @@ class PairedInterval(BootstrapInterval):
 
     difference: float
     p_value: float
+
+    @classmethod
+    def between(
+        cls, samples_a: np.ndarray, samples_b: np.ndarray, difference: float, confidence: float, resampled: str
+    ) -> "PairedInterval":
+        """Of the pAUC of A and of B on the same resamples, and the difference of those that were found."""
+        samples = samples_a - samples_b
+        rarer = min(np.count_nonzero(samples <= 0), np.count_nonzero(samples >= 0))
+        p_value = min(1.0, float(2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1)))
+        return cls(*_interval(samples, confidence), confidence, resampled, samples, difference, p_value)
 
 
 def bootstrap_pauc(
@@ -92,7 +107,7 @@ def bootstrap_pauc(
     comparisons = Comparisons.checked(similarity, genuine, quality, higher_is_better, images)
     drawn = resamples(comparisons.genuine, persons, num_resamples, seed)
     samples = np.array([measure(comparisons, positions) for positions in drawn])
-    return BootstrapInterval(*_interval(samples, confidence), confidence, _resampled(persons), samples)
+    return BootstrapInterval.of(samples, confidence, _resampled(persons))
 
 
 def compare_pauc(
@@ -132,11 +147,8 @@ def compare_pauc(
     )
     difference = measure.area(a) - measure.area(b)
     drawn = resamples(a.genuine, persons, num_resamples, seed)
-    samples = np.array([measure(a, positions) - measure(b, positions) for positions in drawn])
-    rarer = min(np.count_nonzero(samples <= 0), np.count_nonzero(samples >= 0))
-    p_value = min(1.0, float(2 * (rarer + 1) / (np.count_nonzero(~np.isnan(samples)) + 1)))
-    interval = _interval(samples, confidence)
-    return PairedInterval(*interval, confidence, _resampled(persons), samples, difference, p_value)
+    samples = np.array([(measure(a, positions), measure(b, positions)) for positions in drawn])
+    return PairedInterval.between(*samples.T, difference, confidence, _resampled(persons))
 
 
 @dataclass(frozen=True)
