@@ -191,7 +191,8 @@ def test_every_page_is_what_its_results_say(render_script):
 def test_shipped_cards_take_thresholds_and_groups_from_results(render_script, tmp_path, monkeypatch):
     facts = json.loads((ROOT / "model_cards" / "facts.json").read_text())
     common = {"benchmark": "lfw", "recognizer": "r100", "protocol": "paper", "fmr": 1e-3, "comparisons": 6000}
-    common |= {"file": "lfw.json", "interval": {"low": 0.6, "high": 0.8}, "fnmr0": 0.01, "method_revision": "abc"}
+    common |= {"file": "lfw.json", "interval_by_identity": {"low": 0.6, "high": 0.8}, "fnmr0": 0.01}
+    common |= {"method_revision": "abc"}
     pauc, thresholds = {"0.2": 0.8, "0.3": 0.7}, [{"discard": 0.05, "quality": 0.41, "fnmr": 0.0123}]
     rows = [
         common | {"method": "difiqa-r", "pauc": pauc, "thresholds": thresholds},
