@@ -57,6 +57,7 @@ table: $(STAMP)  ## every method on every benchmark, on DIFIQA_SHARED: scores th
 	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations.json -o model_cards/results/ablations
 	$(EVALUATE) --experiment $(EXPERIMENTS)/ablations-steps.json -o model_cards/results/ablations-steps
 	$(EVALUATE) --experiment $(EXPERIMENTS)/repeats.json -o model_cards/results/repeats
+	$(EVALUATE) --experiment $(EXPERIMENTS)/repeats-one-step.json -o model_cards/results/repeats-one-step
 	$(BIN)/python model_cards/render.py
 	$(MAKE) figures
 

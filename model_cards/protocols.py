@@ -20,7 +20,7 @@ Rank correlation of the two orders: {agreement}.
 
 ### At another rate
 
-The paper's protocol at FMR .01, which leaves 17 to 30 impostor comparisons above the threshold
+The paper's protocol at FMR .01, which leaves 17 to 29 impostor comparisons above the threshold
 ([fmr.json](experiments/fmr.json)): pAUC(.3), the mean over the recognisers, the mean of the three
 [95 % interval, 200 resamples by person], its difference to `{baseline}`, and the place here and at FMR .001.
 

@@ -13,31 +13,33 @@ READING = """## In ten sentences
 1. **{first}**: the paper's DifFIQA(R) has the lowest or second lowest mean error, ours is number {place} of {count}
    ({own:.3f}), {behind}; four fifths of its labels are scores of pcnet and sdd-fiqa, taken because these two had been
    the best of our own on these very sets.
-2. **It is better than most beyond doubt, and none is better than it**: on the mean of the three benchmarks, of the
-   {others} other methods {overall_worse} are worse at the 5 % level for all together and {overall_silent} cannot be
-   told from it ({silent_ones}); of {cells} comparisons by benchmark and recogniser, of which one in twenty is called
-   something by chance, {worse} call the other one worse, {better} better, and {silent} cannot tell.
+2. **It is better than most beyond doubt, and none is better than it beyond doubt**: on the mean of the three
+   benchmarks, of the {others} other methods {overall_worse} are worse at the 5 % level for all together and
+   {overall_silent} cannot be told from it ({silent_ones}); of {cells} comparisons by benchmark and recogniser, of
+   which one in twenty is called something by chance, {worse} call the other one worse, {better} better, and {silent}
+   cannot tell.
 3. **That distillation beats the procedure it distils cannot be shown**: from DifFIQA's labels alone, with edgeface_xs
    inside, the regressor reaches {alone:.3f}, that procedure itself {procedure:.3f} ({difiqa:.3f} with what ships
    inside). The regressor that ships owes its place to the four fifths of its labels that are other methods'.
-4. **DifFIQA itself hardly differs from the cosine of an image and its mirror image**: {difiqa:.3f} and {mirror:.3f};
-   on LFW with {four} inside {difiqa_inside} and {mirror_inside}.
-5. **Neither the blend of Eq. 6 nor training the denoiser lowers the errors beyond doubt**: untrained / trained with the
-   blend / without it {on_cfp} on CFP-FP and {on_xq} with one side degraded (1,000 steps, a small network).
-6. **That DifFIQA is ahead of FaceQAN and SER-FIQ cannot be shown**: LFW {lfw}, CFP-FP {cfp},
-   CFP-FF {on_cfp_ff}; their intervals overlap everywhere.
+4. **DifFIQA as it ships hardly differs from the cosine of an image and its mirror image**: {difiqa:.3f} and
+   {mirror:.3f}; on LFW with {four} inside {difiqa_inside} and {mirror_inside}, where edgeface_xs makes the largest
+   difference.
+5. **Neither the blend of Eq. 6 nor training the denoiser lowers the errors beyond doubt**: untrained / trained with
+   the blend / without it {on_cfp} on CFP-FP and {on_xq} with one side degraded (1,000 steps, a small network).
+6. **That DifFIQA is ahead of FaceQAN and SER-FIQ cannot be shown**: LFW {lfw}, CFP-FP {cfp}, CFP-FF {on_cfp_ff};
+   their intervals overlap everywhere, a paired test of the three there is not.
 7. **That distillation saves three orders of magnitude holds nearly**: {paper_ms:,.0f} ms an image by the procedure as
    in the paper and {regressor_ms:.1f} by the regressor, {factor:,.0f} times, with a small denoiser; on an H200
    {gpu_ms:.1f} and {gpu_regressor_ms:.3f} ms, {gpu_factor:,.0f} times; the paper has 867.
 8. **Most of the procedure's calls buy nothing**: {fast_calls:g} calls of the denoiser rank like the mean of a hundred
    repeats, Spearman {fast_rank:.3f}, where the paper's ten repeats take {paper_calls:g} and reach {paper_rank:.3f}.
-9. **The plain length of the embedding ({norm:.3f}) is better than {beaten} of the {count} methods**, costs nothing and
-   is in no table of the paper.
+9. **The plain length of the embedding ({norm:.3f}) has a lower mean than {beaten} of the {count} methods**, costs
+   nothing and is in no table of the paper.
 10. **The recogniser inside decides as much as the method**: between the four that were tried in it, the errors of a
-    method that asks one lie {lfw_inside:.3f} apart on LFW and {cfp_inside:.3f} on CFP-FP, those of the methods with the
-    same one inside {lfw_methods:.3f} and {cfp_methods:.3f} (another recogniser compares); which one is best differs
-    from method to method, and with mobilefacenet_webface600k inside FROQ goes from {weak} to {strong}, DifFIQA from
-    {weak_difiqa} to {strong_difiqa}.
+    method that asks one lie {lfw_inside:.3f} apart on LFW and {cfp_inside:.3f} on CFP-FP, those of the methods with
+    the same one inside {lfw_methods:.3f} and {cfp_methods:.3f} (another recogniser compares); which one is best
+    differs from method to method, and with mobilefacenet_webface600k inside FROQ goes from {weak} to {strong},
+    DifFIQA from {weak_difiqa} to {strong_difiqa}.
 """
 INSIDE = ("mobilefacenet_webface600k", "edgeface_xs", "mobilefacenet_relu6_ms1m", "mobilefacenet_casia_112x96")
 TRAINED = ("untrained", "blend, T = 100, EMA", "no blend, EMA")

@@ -15,6 +15,7 @@ BENCHMARKS = {
 }
 APART = ("presets", "denoisers", "longer", "ablations", "ablations-steps", "repeats", "repeats-one-step", "released",
          "recipes", "labels", "edc", "fmr")  # fmt: skip
+SAME = ("method_revision", "recognizer_revision", "fmr", "content", "fnmr0", "pauc")  # of a row that several files hold
 REAL = ("lfw", "cfp-ff", "cfp-fp")
 HEADLINE = ("difiqa-r", "difiqa", "norm", "random")  # always in the README's table
 DOUBT = 0.05  # a paired difference with a larger p value is not called one
@@ -93,8 +94,10 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
         for row in result["results"]:
             own = row | shared
             first = rows.setdefault((shared["benchmark"], label(row), row["recognizer"]), own)
-            if any(first[key] != own[key] for key in ("method_revision", "recognizer_revision", "fmr", "content")):
-                raise ValueError(f"{first['file']} and {own['file']} differ in what {label(row)} is or was asked")
+            if any(first[key] != own[key] for key in SAME):
+                raise ValueError(
+                    f"{first['file']} and {own['file']} differ in what {label(row)} is, was asked or found"
+                )
     return list(rows.values())
 
 

@@ -40,7 +40,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--image_column", default="image")
     parser.add_argument("--checkpoint", help="DifFIQA pipeline folder or Hub repository; the shipped one if left out")
     parser.add_argument("--recognizer", help="replaces the checkpoint's recogniser")
-    parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' who are not labelled, with --data")
+    parser.add_argument("--leave_out", type=Path, help="JSON of lists of 'SOURCE/PERSON' who are not labelled, "
+                        "with --data")  # fmt: skip
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--every", type=positive, default=1, help="label every k-th image only")
     parser.add_argument(

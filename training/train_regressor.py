@@ -45,7 +45,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--backbone", help="recogniser to start from; the shipped one if left out")
     parser.add_argument("--recognizer", help="whose embeddings say how near a face is to its person, for recipes that "
                         "mix this in; the backbone if left out")  # fmt: skip
-    parser.add_argument("--leave_out", type=Path, help="JSON of 'SOURCE/PERSON' whose identity no recipe may use")
+    parser.add_argument("--leave_out", type=Path, help="JSON of lists of 'SOURCE/PERSON' whose identity "
+                        "no recipe may use; their images are learnt from all the same, see --hold_out")  # fmt: skip
     parser.add_argument("--hold_out", type=Path, nargs="+", default=[], help="JSONs of 'SOURCE/PERSON' of whom nothing "
                         "is learnt: they are to choose between recipes, or stand in an evaluation set")  # fmt: skip
     parser.add_argument("--teachers", nargs="+", metavar="METHOD=FOLDER", help="other methods, for recipes that mix "

@@ -82,6 +82,15 @@ def test_what_a_method_names_lies_beside_the_experiment_or_on_the_hub(experiment
         ({"recognizers": ["tiny"]}, r"recognizers must be an object, found \['tiny'\]"),
         ({"benchmarks": ["lfw"]}, "every benchmark needs a name and a root, found 'lfw'"),
         ({"num_resamples": "many"}, "num_resamples must be a whole number, found 'many'"),
+        ({"mean": [1]}, "mean must be a string, found 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1, found 0"),
+        ({"methods": [{"name": "norm", "label": 3}]}, "label must be a string, found 3"),
+        ({"benchmarks": [{"name": "lfw", "root": 3}]}, "root must be a string, found 3"),
+        (
+            {"benchmarks": [{"name": "lfw", "root": "lfw", "pairs": "many"}]},
+            "pairs must be a whole number",
+        ),
+        ({"benchmarks": [{"name": "lfw", "root": "lfw", "pairs": n} for n in (2, 4)]}, "called alike: lfw, lfw"),
         ({"mean": ["lfw", "adience"]}, "no benchmark adience to take the mean of"),
     ],
 )
@@ -91,7 +100,7 @@ def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, cha
         Experiment.read(experiment)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, found \[1\]")])
+@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, found a list")])
 def test_a_file_that_is_no_experiment_is_named(tmp_path, text, message):
     (tmp_path / "e.json").write_text(text)
     with pytest.raises(ValueError, match=rf"e\.json {message}"):
@@ -126,8 +135,8 @@ def test_means_have_the_interval_of_joint_resamples(experiment, tmp_path):
     assert overall["means"][1]["pauc"]["0.3"] == pytest.approx(expected)
     assert overall["means"][1]["against_baseline"]["num_resamples"] == 30
     experiment.write_text(json.dumps(content | {"mean": ["lfw"]}))
-    assert len(list(run_experiment(Experiment.read(experiment), tmp_path / "one"))) == 2
-    assert not (tmp_path / "one" / "means.json").exists()
+    assert len(list(run_experiment(Experiment.read(experiment), tmp_path / "out"))) == 2
+    assert not (tmp_path / "out" / "means.json").exists(), "of the run before"
 
 
 def test_a_benchmark_may_have_its_own_fmr(experiment, tmp_path):

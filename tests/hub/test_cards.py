@@ -250,7 +250,8 @@ def test_a_verdict_that_no_longer_follows_is_named(render_script):
 
 def test_rows_of_one_name_about_different_weights_are_refused(render_script, tmp_path):
     """They would stand in one table as if they were of one."""
-    row = {"method": "norm", "recognizer": "r", "method_revision": "a", "recognizer_revision": "b"}
+    row = {"method": "norm", "recognizer": "r", "method_revision": "a", "recognizer_revision": "b", "fnmr0": 0.1}
+    row["pauc"] = {"0.2": 0.5, "0.3": 0.4}
     found = {"benchmark": {"name": "lfw", "n_comparisons": 1, "content": "c"}}
     found["protocol"] = {"name": "paper", "fmr": 0.1}
     (tmp_path / "methods").mkdir()
@@ -258,6 +259,7 @@ def test_rows_of_one_name_about_different_weights_are_refused(render_script, tmp
     (tmp_path / "lfw.json").write_text(json.dumps(found | {"results": [row]}))
     (own,) = sys.modules["tables"].read_results(tmp_path)
     assert own["file"] == "methods/lfw.json"
-    (tmp_path / "lfw.json").write_text(json.dumps(found | {"results": [row | {"method_revision": "other"}]}))
-    with pytest.raises(ValueError, match=r"methods/lfw\.json and lfw\.json differ in what norm is"):
-        sys.modules["tables"].read_results(tmp_path)
+    for change in ({"method_revision": "other"}, {"pauc": {"0.2": 0.5, "0.3": 0.3}}):
+        (tmp_path / "lfw.json").write_text(json.dumps(found | {"results": [row | change]}))
+        with pytest.raises(ValueError, match=r"methods/lfw\.json and lfw\.json differ in what norm is"):
+            sys.modules["tables"].read_results(tmp_path)

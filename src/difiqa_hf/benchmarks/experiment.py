@@ -18,6 +18,8 @@ from difiqa_hf.metrics.options import checked_options
 from difiqa_hf.processes import process_state
 from difiqa_hf.recognizers import load_recognizer
 
+MEANS = "means.json"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -77,6 +79,10 @@ class Experiment:
         if experiment.baseline not in (None, *experiment.labels):
             raise ValueError(f"{path}: baseline {experiment.baseline!r} is none of {', '.join(experiment.labels)}")
         names = [benchmark["name"] for benchmark in experiment.benchmarks]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"{path}: benchmarks, each with a result file of its name, are called alike: {', '.join(names)}"
+            )
         if strange := [name for name in experiment.mean or () if name not in names]:
             raise ValueError(f"{path}: no benchmark {', '.join(strange)} to take the mean of, only {', '.join(names)}")
         return experiment
@@ -114,6 +120,8 @@ def run_experiment(
         name: load_recognizer(source, device=experiment.device) for name, source in experiment.recognizers.items()
     }
     Path(output).mkdir(parents=True, exist_ok=True)
+    if state is None or state.is_main_process:
+        (Path(output) / MEANS).unlink(missing_ok=True)  # of an earlier run, whose figures may have been others
     averages: dict[str, list[dict[str, Any]]] = {}  # benchmark -> a mean over the recognisers for each method
     for entry in map(dict, experiment.benchmarks):
         fmr = entry.pop("fmr", experiment.fmr)
@@ -139,7 +147,7 @@ def run_experiment(
         compare(means, baseline)
         means = [labelled(row, label) for row, label in zip(without_samples(means), labels, strict=True)]
         content = {"mean_of": list(averages), "baseline": experiment.baseline, "means": means, "versions": versions()}
-        write_json(Path(output) / "means.json", content)
+        write_json(Path(output) / MEANS, content)
 
 
 def labelled(row: dict[str, Any], label: str | None) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 def run_experiment_file(args: argparse.Namespace) -> int:
     """Every benchmark of the experiment, its table as soon as it is there."""
-    from difiqa_hf.benchmarks.experiment import Experiment, run_experiment
+    from difiqa_hf.benchmarks.experiment import MEANS, Experiment, run_experiment
     from difiqa_hf.benchmarks.tables import format_results
     from difiqa_hf.processes import process_state
 
@@ -105,6 +105,8 @@ def run_experiment_file(args: argparse.Namespace) -> int:
     for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache, args.scores):
         if (state := process_state()) is None or state.is_main_process:
             print(f"{format_results(result)}\nwritten: {path}\n")
+    if (means := args.output / MEANS).exists():
+        print(f"written: {means}, the means over recognisers and benchmarks")
     return 0
 
 
