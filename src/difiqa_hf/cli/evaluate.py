@@ -105,7 +105,8 @@ def run_experiment_file(args: argparse.Namespace) -> int:
     for path, result in run_experiment(Experiment.read(args.experiment), args.output, args.cache, args.scores):
         if (state := process_state()) is None or state.is_main_process:
             print(f"{format_results(result)}\nwritten: {path}\n")
-    if (means := args.output / MEANS).exists():
+    first = (state := process_state()) is None or state.is_main_process
+    if first and (means := args.output / MEANS).exists():
         print(f"written: {means}, the means over recognisers and benchmarks")
     return 0
 
