@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from methods_page import table
-from tables import BASELINE, DOUBT, REAL, RESULTS, label, mark
+from tables import BASELINE, DOUBT, REAL, RESULTS, change, label, mark
 
 SECTION = """### Against {baseline}
 
@@ -55,8 +55,7 @@ def against(rows: list[dict]) -> str:
             continue
         own = (cell for cell in rows if label(cell) == name and cell["benchmark"] in REAL)
         cells = Counter(VERDICTS[mark(cell).strip()] for cell in own)
-        interval = f"{paired['difference']:+.3f} [{paired['low']:+.3f}, {paired['high']:+.3f}]"
         share = " / ".join(str(cells[verdict]) for verdict in VERDICTS.values())
-        lines.append((name, interval, f"{paired['p_value']:.3f}", found[name], share))
+        lines.append((name, change(paired), f"{paired['p_value']:.3f}", found[name], share))
     head = ("quality", "difference of the mean", "p", "verdict", "cells")
     return SECTION.format(baseline=BASELINE, count=len(lines), lines=table(head, lines))

@@ -3,7 +3,7 @@
 from statistics import mean
 
 from methods_page import table
-from tables import BENCHMARKS, costs, label
+from tables import BENCHMARKS, costs, label, short_title
 
 METHODS = ("norm", "mirror", "difiqa", "faceqan", "ser-fiq", "grafiqs", "prefiqs", "froq")
 SHIPPED = "the shipped one"
@@ -65,7 +65,7 @@ def same_and_cross(rows: list[dict]) -> str:
     for method in METHODS:
         own = [found.get((method, benchmark)) for benchmark in BENCHMARKS]
         lines.append((method, *(f"{cell[0]:.3f} / {cell[1]:.3f}" if cell else "-" for cell in own)))
-    return table(("method", *(title.split(",")[0].split(":")[0] for title in BENCHMARKS.values())), lines)
+    return table(("method", *map(short_title, BENCHMARKS)), lines)
 
 
 def parts(rows: list[dict]) -> dict[tuple[str, str], tuple[float, float]]:

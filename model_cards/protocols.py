@@ -5,7 +5,7 @@ from scipy.stats import spearmanr
 
 from against import overall
 from methods_page import table
-from tables import BASELINE, REAL, RESULTS, label, means, read_results
+from tables import BASELINE, REAL, RESULTS, change, label, means, read_results
 
 NAMES = {"lfw": "LFW", "cfp-ff": "CFP-FF", "cfp-fp": "CFP-FP", "lfw-xq-synthetic": "xq"}
 SECTION = """## By the exact protocol
@@ -49,11 +49,10 @@ def rates(paper: dict[str, dict[str, float]]) -> str:
     own, before = means(read_results(RESULTS / "fmr")), sorted(paper, key=lambda method: paper[method]["overall"])
     lines = []
     for place, row in enumerate(overall(RESULTS / "fmr"), 1):
-        name, interval, paired = label(row), row["interval"], row.get("against_baseline")
-        change = f"{paired['difference']:+.3f} [{paired['low']:+.3f}, {paired['high']:+.3f}]" if paired else ""
+        name, interval = label(row), row["interval"]
         figures = [f"{own[name][benchmark]:.3f}" for benchmark in REAL]
         figures.append(f"**{row['pauc']['0.3']:.3f}** [{interval['low']:.2f}, {interval['high']:.2f}]")
-        lines.append((name, *figures, change, f"{place} ({before.index(name) + 1})"))
+        lines.append((name, *figures, change(row.get("against_baseline")), f"{place} ({before.index(name) + 1})"))
     return table(("quality", *(NAMES[name] for name in REAL), "mean", "difference", "place"), lines)
 
 

@@ -1,4 +1,4 @@
-"""What holds of the paper's claims here, in ten sentences; figures are read from `results/`, verdicts are checked."""
+"""What holds of the paper's claims here, in ten sentences; figures come from `results/`, most verdicts are checked."""
 
 from collections import Counter
 from statistics import mean

@@ -5,7 +5,7 @@ import json
 from gpu_page import gpu_section
 from methods_page import machine, table
 from procedures import cost, curves_section, procedures_section
-from tables import RESULTS
+from tables import RESULTS, change, label
 
 PAGE = """# Speed
 
@@ -145,11 +145,11 @@ def presets_section(bench: dict, difiqa: dict) -> str:
     sets = [entry["faces"] for entry in bench["reference"]]
     cells = {(row["approximation"], row["faces"]): row for row in bench["results"]}
     rows = []
-    for label in labels:
-        first = cells[label, sets[0]]
-        ranks = [f"{cells[label, name]['spearman']:.3f}" for name in sets]
-        calls = " / ".join(dict.fromkeys(f"{cells[label, name]['denoiser_calls']:g}" for name in sets))
-        rows.append((label, calls, *ranks, f"{first['deviation']:.4f}", f"{first['shift']:+.4f}"))
+    for approximation in labels:
+        first = cells[approximation, sets[0]]
+        ranks = [f"{cells[approximation, name]['spearman']:.3f}" for name in sets]
+        calls = " / ".join(dict.fromkeys(f"{cells[approximation, name]['denoiser_calls']:g}" for name in sets))
+        rows.append((approximation, calls, *ranks, f"{first['deviation']:.4f}", f"{first['shift']:+.4f}"))
     references = "; ".join(
         f"{entry['faces']}: {entry['images']} images, {entry['repeats']} repeats, whose halves agree to "
         f"{entry['spearman_of_halves']:.4f}, scores spread by {entry['spread']:.4f}, one repeat deviates by "
@@ -166,9 +166,8 @@ def presets_pauc_section() -> str:
     for path in sorted((RESULTS / "presets").glob("*.json")):
         result = json.loads(path.read_text())
         for row in result["results"]:
-            found = row.get("against_baseline")
-            change = "-" if found is None else f"{found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-            cells = result["benchmark"]["name"], row.get("label") or row["method"], f"{row['pauc']['0.3']:.3f}", change
+            found = change(row.get("against_baseline")) or "-"
+            cells = result["benchmark"]["name"], label(row), f"{row['pauc']['0.3']:.3f}", found
             rows.append(cells)
     text = "In errors: pAUC(.3), compared by mobilefacenet_webface600k; differences with their 95 % interval."
     return f"{text}\n\n{table(('benchmark', 'quality', 'pAUC(.3)', 'difference to one repeat'), rows)}"

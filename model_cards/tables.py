@@ -128,6 +128,16 @@ def cell(row: dict | None) -> str:
     return f"{figures} [{interval['low']:.2f}, {interval['high']:.2f}]{mark(row)}"
 
 
+def change(paired: dict | None) -> str:
+    """A paired difference and its interval; nothing where there is none."""
+    return f"{paired['difference']:+.3f} [{paired['low']:+.3f}, {paired['high']:+.3f}]" if paired else ""
+
+
+def short_title(benchmark: str) -> str:
+    """What a benchmark is called, without how it was cut or made."""
+    return BENCHMARKS[benchmark].split(",")[0].split(":")[0]
+
+
 def mark(row: dict) -> str:
     """How the row compares with the baseline, where that was tested and is certain enough."""
     if label(row) == BASELINE:
@@ -201,7 +211,7 @@ def summary(rows: list[dict], root: str = "results", methods: tuple[str, ...] | 
     chosen = sorted(methods or found, key=lambda method: found[method].get("overall", inf))
     files = {row["benchmark"]: row["file"] for row in rows if label(row) == "difiqa"}  # of what ships
     files |= {row["benchmark"]: row["file"] for row in rows if label(row) == "pcnet"}  # of all methods
-    titles = [f"[{title.split(',')[0].split(':')[0]}]({root}/{files[name]})" for name, title in BENCHMARKS.items()]
+    titles = [f"[{short_title(name)}]({root}/{files[name]})" for name in BENCHMARKS]
     lines = [
         "| quality | " + " | ".join(titles) + " | mean of the first three | ms |",
         "|---|" + "---:|" * (len(BENCHMARKS) + 2),

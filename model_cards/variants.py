@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 
 from methods_page import table
-from tables import BENCHMARKS, RESULTS
+from tables import BENCHMARKS, RESULTS, change
 
 ABLATIONS = """## What DifFIQA's parts are worth
 
@@ -74,8 +74,7 @@ def variants(head: str, results: list[dict], judge: str | None = None) -> str:
             own = [row for row in result["results"] if row["label"] == label]
             compared = [row for row in own if row["recognizer"] == judge] if judge else result["means"]
             found = next((row.get("against_baseline") for row in compared if row["label"] == label), None)
-            change = f" {found['difference']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]" if found else ""
-            cells.append(f"**{mean_pauc(own)}**{change}" if own else "-")
+            cells.append(f"**{mean_pauc(own)}** {change(found)}".rstrip() if own else "-")
         rows.append((label, *cells))
     return table((head, *map(title, results)), rows)
 

@@ -100,7 +100,7 @@ def test_wrong_experiments_are_refused_before_anything_is_loaded(experiment, cha
         Experiment.read(experiment)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", r"must be a JSON object, found a list")])
+@pytest.mark.parametrize(("text", "message"), [("{", "is not JSON"), ("[1]", "must hold a JSON object, found a list")])
 def test_a_file_that_is_no_experiment_is_named(tmp_path, text, message):
     (tmp_path / "e.json").write_text(text)
     with pytest.raises(ValueError, match=rf"e\.json {message}"):

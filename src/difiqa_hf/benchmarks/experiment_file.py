@@ -1,12 +1,12 @@
 """The file of an experiment, read and checked: every value is of the kind that belongs there."""
 
 import inspect
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from difiqa_hf.benchmarks import load_benchmark
+from difiqa_hf.hub.fetch import read_json
 
 NEEDED = ("benchmarks", "recognizers", "methods")
 JSON_NAMES = {list: "a list", dict: "an object", str: "a string", int: "a whole number", float: "a number"}
@@ -31,12 +31,7 @@ def read_content(path: Path, known: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: naming the file and what is wrong in it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must be a JSON object, found {JSON_NAMES.get(type(content), content)}")
+    content = read_json(path)
     wrong = [key for key in content if key not in known]
     missing = [key for key in NEEDED if not content.get(key)]
     if wrong or missing:
